@@ -1,0 +1,1 @@
+"""Judgement: the four agents, their prompts, and which model serves which role."""

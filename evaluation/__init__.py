@@ -1,0 +1,1 @@
+"""Truth: gates, isolation, data, training, tiers and fitness."""

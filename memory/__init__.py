@@ -1,0 +1,1 @@
+"""What is known: experiments, cognition, novelty and the candidate pool."""

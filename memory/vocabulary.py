@@ -1,0 +1,35 @@
+"""The one vocabulary of mechanisms that papers, proposals and the grammar share."""
+
+from typing import Final
+
+MECHANISMS: Final[dict[str, str]] = {
+    "delta-rule": "the state subtracts what it already recalls for a key before it writes",
+    "gated-delta-rule": "delta rule whose state also decays by a gate before each write",
+    "linear-attention": "additive outer-product state read by the query, without softmax",
+    "scalar-decay": "one decay factor per head multiplies the whole state",
+    "learned-decay": "the decay is computed from the current token",
+    "fixed-decay": "the decay is a constant of the head, the same for every token",
+    "feature-map-elu": "queries and keys pass through elu + 1 and are positive",
+    "feature-map-relu": "queries and keys pass through relu and are sparse",
+    "feature-map-silu": "queries and keys pass through silu",
+    "feature-map-exp": "queries and keys pass through exp or softmax and come near to attention",
+    "feature-map-identity": "queries and keys stay as projected",
+    "key-norm": "queries and keys have unit length",
+    "beta-sigmoid": "write strength in (0, 1) computed from the token",
+    "beta-double": "write strength in (0, 2), so the transition has negative eigenvalues",
+    "beta-per-head-bias": "each head starts from its own write strength through a bias",
+    "short-convolution": "causal depthwise filter of a few taps on queries, keys or values",
+    "long-convolution": "causal depthwise filter of many taps as a path of its own",
+    "token-shift": "the current token is mixed with the previous one before projection",
+    "value-residual": "values of the token are added to what the memory returns",
+    "path-softmax": "parallel paths share one softmax budget per token and head",
+    "path-sigmoid": "each parallel path opens by its own independent sigmoid gate",
+    "path-two-stage": "first local against global, then the paths inside each group",
+    "router-temperature": "a learned temperature sharpens or softens the routing of paths",
+    "router-floor": "every path keeps a least share, so none of them dies",
+    "output-gate": "the output is multiplied by a gate computed from the token",
+    "output-norm": "the output of each head is normalised before the last projection",
+    "state-expansion": "keys or values are wider than the head, so the state holds more",
+    "direct-copy": "the token's own projection is a path beside the memory",
+    "multi-timescale": "heads or paths forget at different speeds by construction",
+}

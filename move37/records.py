@@ -1,0 +1,392 @@
+"""The vocabulary: every value that passes between the parts, each defined once.
+
+All values are frozen pydantic types. A value has no slot for an absent number: what was not
+measured is another type (`Failed` instead of `Measured`), never a zero or a default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def content_id(*parts: object, length: int = 12) -> str:
+    """Return a hexadecimal id that depends on nothing but the JSON form of `parts`."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+# --- what is known -----------------------------------------------------------------------------
+
+
+class Cognition(Value):
+    """One lesson distilled from a paper; `scenario` is what is embedded and searched."""
+
+    id: str
+    paper_id: str
+    title: str
+    year: int
+    family: str
+    scenario: str
+    algorithm: str
+    context: str
+    mechanisms: tuple[str, ...] = ()
+
+
+class Lesson(Value):
+    """One sentence learned from an experiment, with the number of the experiment it rests on."""
+
+    text: str
+    experiment: int
+    mechanisms: tuple[str, ...] = ()
+
+
+# --- select ------------------------------------------------------------------------------------
+
+
+class Candidate(Value):
+    """What a researcher is shown of an earlier experiment, or of the root template (number 0)."""
+
+    number: int
+    name: str
+    motivation: str
+    code: str
+    fitness: Finite
+    loss: Finite
+    lessons: tuple[str, ...] = ()
+
+
+class Selection(Value):
+    """The parent to change, up to four references to learn from, and why these."""
+
+    parent: Candidate
+    references: tuple[Candidate, ...] = ()
+    reason: str
+
+
+# --- researcher --------------------------------------------------------------------------------
+
+
+class Proposal(Value):
+    """A design: its idea, the effect that is expected of it, and its code.
+
+    `expected_gain` is the predicted fall of held-out loss against the parent in nats per byte.
+    """
+
+    name: str = Field(min_length=1, max_length=80)
+    motivation: str = Field(min_length=1, max_length=8000)
+    hypothesis: str = Field(min_length=1, max_length=4000)
+    expected_gain: Finite
+    mechanisms: tuple[str, ...] = ()
+    code: str = Field(min_length=1, max_length=65536)
+    cognition_ids: tuple[str, ...] = ()
+    revision: int = 0
+
+
+class Novelty(Value):
+    """How near a proposal lies to what was tried; similarities are cosines in [-1, 1]."""
+
+    verdict: Literal["new", "repeat"]
+    reason: str
+    fingerprint: str
+    nearest: tuple[tuple[int, Finite], ...] = ()
+
+
+# --- evaluate ----------------------------------------------------------------------------------
+
+
+class GateResult(Value):
+    """One validity check: the figure that was measured, its limit, and what to mend."""
+
+    id: str
+    name: str
+    passed: bool
+    figure: Finite
+    threshold: Finite
+    detail: str = ""
+
+
+class GateReport(Value):
+    """All gates that were run on one candidate, in order; it passes when each did."""
+
+    gates: tuple[GateResult, ...]
+    seconds: Finite
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate that was run passed."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+
+class CurvePoint(Value):
+    """Training telemetry of one step: loss in nats per token; told by the candidate's process."""
+
+    task: str
+    step: int
+    loss: Finite
+    seconds: Finite
+
+
+class TaskScore(Value):
+    """Held-out result of one task at one seed, computed by the trusted process from logits.
+
+    `loss` is in nats per scored token; `floor` the exact lower bound where one is known.
+    """
+
+    task: str
+    seed: int
+    loss: Finite
+    floor: Finite = 0.0
+    tokens: int
+
+
+class Cost(Value):
+    """What an evaluation used. Seconds are wall-clock; `cpu_seconds` are of the boxes."""
+
+    gate_seconds: Finite = 0.0
+    train_seconds: Finite = 0.0
+    score_seconds: Finite = 0.0
+    cpu_seconds: Finite = 0.0
+    peak_bytes: int = 0
+
+
+class Provenance(Value):
+    """Hashes that make a number repeatable, and the isolation under which it was measured."""
+
+    evaluator: str
+    data: str
+    tier: str
+    torch: str
+    machine: str
+    isolation: str
+
+
+class Size(Value):
+    """Deterministic counts of the trained model; state in bytes for one sequence and layer."""
+
+    parameters: int
+    mixer_parameters: int
+    flops_per_token: Finite
+    state_bytes: int
+
+
+class Measured(Value):
+    """A candidate that passed its gates and was trained and scored."""
+
+    kind: Literal["measured"] = "measured"
+    gates: GateReport
+    scores: tuple[TaskScore, ...]
+    curve: tuple[CurvePoint, ...]
+    size: Size
+    cost: Cost
+    provenance: Provenance
+
+    def loss(self, task: str = "text") -> float:
+        """Return the mean held-out loss of one task over its seeds."""
+        values = [score.loss for score in self.scores if score.task == task]
+        if not values:
+            raise KeyError(f"no score of task {task!r}")
+        return sum(values) / len(values)
+
+
+Stage = Literal["policy", "gate", "train", "timeout", "memory"]
+
+
+class Failed(Value):
+    """A candidate that could not be measured. `log` is untrusted text from its process."""
+
+    kind: Literal["failed"] = "failed"
+    stage: Stage
+    reason: str
+    log: str = ""
+    gates: GateReport | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    cost: Cost = Cost()
+
+
+Outcome = Annotated[Measured | Failed, Field(discriminator="kind")]
+
+
+class Noise(Value):
+    """Mean and standard deviation of one metric of the baseline over seeds."""
+
+    mean: Finite
+    sd: Finite
+    seeds: int
+
+
+class Baseline(Value):
+    """The root template at a tier on this machine: the noise floor everything is held against."""
+
+    name: str
+    tier: str
+    noise: dict[str, Noise]
+    size: Size
+    step_seconds: dict[str, Finite]
+    curve: tuple[CurvePoint, ...]
+    scores: tuple[TaskScore, ...]
+    provenance: Provenance
+
+
+# --- judge -------------------------------------------------------------------------------------
+
+
+class Rubric(Value):
+    """The judge's marks from 0 to 10 (DeltaNet 5, Gated DeltaNet 10), with a reason."""
+
+    innovation: Finite = Field(ge=0, le=10)
+    complexity: Finite = Field(ge=0, le=10)
+    convergence: Finite = Field(ge=0, le=10)
+    performance: Finite = Field(ge=0, le=10)
+    reason: str = Field(min_length=1, max_length=4000)
+
+    @property
+    def score(self) -> float:
+        """The mean mark, scaled to [0, 1]."""
+        marks = (self.innovation, self.complexity, self.convergence, self.performance)
+        return sum(marks) / (10 * len(marks))
+
+
+class Judgement(Value):
+    """The number that selection uses (never the number that is claimed) and its terms."""
+
+    mode: Literal["paper", "calibrated"]
+    fitness: Finite
+    terms: dict[str, Finite]
+    rubric: Rubric
+
+
+# --- analyst -----------------------------------------------------------------------------------
+
+
+class Analysis(Value):
+    """Why the result came out as it did, and what to look up next."""
+
+    summary: str = Field(min_length=1, max_length=8000)
+    expectation_met: bool
+    cause: str
+    lessons: tuple[str, ...] = ()
+    query: str = ""
+
+
+# --- archive -----------------------------------------------------------------------------------
+
+
+class TokenUse(Value):
+    """Model tokens that one role used in one experiment."""
+
+    role: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    seconds: Finite = 0.0
+
+
+Status = Literal["scored", "failed", "refused", "unjudged"]
+
+
+class Experiment(Value):
+    """One candidate with everything that is known of it.
+
+    `scored` has a judgement; `failed` did not survive evaluation; `refused` repeated an old idea
+    or could not be proposed; `unjudged` was measured, but no judgement could be had.
+    """
+
+    id: str
+    campaign: str
+    number: int
+    status: Status
+    reason: str = ""
+    parent: int
+    references: tuple[int, ...] = ()
+    selection_reason: str = ""
+    proposal: Proposal | None = None
+    novelty: Novelty | None = None
+    outcome: Outcome | None = None
+    judgement: Judgement | None = None
+    analysis: Analysis | None = None
+    revisions: tuple[str, ...] = ()
+    usage: tuple[TokenUse, ...] = ()
+    seconds: Finite = 0.0
+    started: str = ""
+
+    @property
+    def fitness(self) -> float | None:
+        """The fitness, or None when this experiment was not scored."""
+        return self.judgement.fitness if self.judgement else None
+
+
+class CampaignConfig(Value):
+    """Everything that shapes the results of a campaign; stored with it.
+
+    `batch` experiments see the same pool (the paper's batched update), so that as many may run
+    side by side and the record does not depend on which of them ends first.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    tier: str = "laptop"
+    seed: int = 0
+    experiments: int = Field(default=8, ge=1, le=100_000)
+    budget_seconds: Finite | None = None
+    batch: int = Field(default=2, ge=1, le=64)
+    fitness: Literal["paper", "calibrated"] = "calibrated"
+    root: str = "delta_net"
+    models: dict[str, str] = Field(default_factory=dict)
+    text: str | None = None
+    max_revisions: int = Field(default=3, ge=0, le=10)
+    max_repeats: int = Field(default=3, ge=0, le=10)
+
+    @property
+    def id(self) -> str:
+        """Content hash of the configuration without its size, so that a campaign may grow."""
+        shaped = self.model_dump(exclude={"experiments", "budget_seconds"})
+        return content_id(shaped)
+
+
+class Campaign(Value):
+    """A campaign as it stands in the store."""
+
+    config: CampaignConfig
+    baseline: Baseline | None = None
+    created: str = ""
+
+
+class Progress(Value):
+    """One sign of life of a running experiment, for a watcher."""
+
+    experiment: int
+    node: str
+    event: str
+    step: int = 0
+    total: int = 0
+    loss: Finite | None = None
+    detail: str = ""
+
+
+def experiment_id(config: CampaignConfig, number: int) -> str:
+    """Return the id of the experiment with this number (from 1) in this campaign."""
+    return content_id(config.id, number)
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+class UserError(Exception):
+    """Something that a user can mend: one line that says what happened and what to do."""
+
+
+class Weather(Exception):  # noqa: N818 - it is weather, not an error of ours
+    """A provider or lease that did not answer as agreed; the experiment goes on without it."""
