@@ -388,5 +388,5 @@ class UserError(Exception):
     """Something that a user can mend: one line that says what happened and what to do."""
 
 
-class Weather(Exception):  # noqa: N818 - it is weather, not an error of ours
+class Weather(Exception):
     """A provider or lease that did not answer as agreed; the experiment goes on without it."""

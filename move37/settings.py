@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     model_timeout: float = 120.0
     slots: int | None = None
+    studio_tier: str = "laptop"
 
     def model_of(self, role: str) -> str:
         """Return `provider:name` of the model that serves this role."""

@@ -1,0 +1,74 @@
+"""What each role is told: frozen values that are rendered as text and carried as data."""
+
+from __future__ import annotations
+
+from move37.records import (
+    Baseline,
+    Candidate,
+    Cognition,
+    Failed,
+    Judgement,
+    Lesson,
+    Measured,
+    Noise,
+    Outcome,
+    Proposal,
+    Selection,
+    Value,
+)
+
+
+class ResearchBrief(Value):
+    """What a researcher knows before it designs.
+
+    `payoffs` maps a mechanism to how well designs with it have done in this campaign; only the
+    order and the ratios matter. `refused` are the reasons why earlier attempts at this very
+    experiment were sent back as repeats.
+    """
+
+    seed: int
+    number: int
+    attempt: int
+    selection: Selection
+    cognition: tuple[Cognition, ...] = ()
+    payoffs: dict[str, float] = {}
+    lessons: tuple[Lesson, ...] = ()
+    failures: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    tier: str
+    noise: dict[str, Noise]
+
+
+class EngineerBrief(Value):
+    """A proposal that failed, and how; `round` counts the repairs of it from 1."""
+
+    seed: int
+    number: int
+    round: int
+    proposal: Proposal
+    failed: Failed
+
+
+class JudgeBrief(Value):
+    """A measured candidate beside the baseline and its parent."""
+
+    seed: int
+    number: int
+    proposal: Proposal
+    measured: Measured
+    baseline: Baseline
+    parent: Candidate
+
+
+class AnalystBrief(Value):
+    """A finished candidate, whatever came of it, beside its parent and siblings."""
+
+    proposal: Proposal
+    outcome: Outcome
+    judgement: Judgement | None
+    parent: Candidate
+    siblings: tuple[Candidate, ...] = ()
+    noise: dict[str, Noise]
+
+
+Brief = ResearchBrief | EngineerBrief | JudgeBrief | AnalystBrief

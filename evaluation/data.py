@@ -1,0 +1,149 @@
+"""Text and synthetic skills as arrays of token ids; no torch here, the trusted side owns the data.
+
+Batches are drawn from a seed alone, so a candidate and its baseline see the same tokens in the
+same order. Held-out windows are fixed and come from other files than the training text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from move37.records import UserError
+
+BYTE_VOCABULARY = 256
+HELD_OUT_SHARE = 10  # one file in ten
+LEAST_BYTES = 1 << 16
+SKIPPED = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training and held-out text as bytes; split by file."""
+
+    name: str
+    train: Array
+    held_out: Array
+    digest: str
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Token ids [S, B, T + 1] and the mask [S, B, T] of the targets that count."""
+
+    tokens: Array
+    mask: Array
+
+
+def standard_library() -> Path:
+    """The folder with the running interpreter's own source text."""
+    return Path(sysconfig.get_paths()["stdlib"])
+
+
+def load_corpus(text: str | None = None) -> Corpus:
+    """Read a file, a folder of text, or (by default) the standard library's own sources.
+
+    Raises:
+        UserError: the path does not exist or holds too little text.
+    """
+    root = Path(text).expanduser() if text else standard_library()
+    if not root.exists():
+        raise UserError(f"--text {root}: no such file or folder")
+    files = [root] if root.is_file() else _text_files(root, "*" if text else "*.py")
+    documents = [_read(path) for path in files]
+    name = root.name if text else "standard library"
+    return split_corpus(name, [d for d in documents if d])
+
+
+def split_corpus(name: str, documents: list[bytes]) -> Corpus:
+    """Split documents by their content's hash; a single document is cut near its end.
+
+    Raises:
+        UserError: there is too little text to train on.
+    """
+    if len(documents) == 1:
+        cut = len(documents[0]) * (HELD_OUT_SHARE - 1) // HELD_OUT_SHARE
+        documents = [documents[0][:cut], documents[0][cut:]]
+        parts = ([documents[0]], [documents[1]])
+    else:
+        parts = ([], [])
+        for document in documents:
+            parts[_is_held_out(document)].append(document)
+    train, held_out = (b"\n".join(part) for part in parts)
+    if min(len(train), len(held_out)) < LEAST_BYTES // HELD_OUT_SHARE or len(train) < LEAST_BYTES:
+        raise UserError(f"{name}: too little text, at least {LEAST_BYTES} bytes are needed")
+    digest = hashlib.sha256(train + b"\0" + held_out).hexdigest()[:16]
+    return Corpus(name, np.frombuffer(train, np.uint8), np.frombuffer(held_out, np.uint8), digest)
+
+
+def _is_held_out(document: bytes) -> bool:
+    return hashlib.sha256(document).digest()[0] * HELD_OUT_SHARE < 256
+
+
+def _text_files(root: Path, pattern: str) -> list[Path]:
+    found = (p for p in root.rglob(pattern) if not SKIPPED & set(p.relative_to(root).parts))
+    return sorted(p for p in found if p.is_file())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return b"" if b"\0" in data[:4096] else data
+
+
+def text_batches(corpus: Corpus, seed: int, size: tuple[int, int, int]) -> Batches:
+    """Draw training windows; `size` is (steps, rows, length)."""
+    steps, rows, length = size
+    generator = np.random.default_rng([seed, 1])
+    starts = generator.integers(0, len(corpus.train) - length - 1, size=(steps, rows, 1))
+    tokens = corpus.train[starts + np.arange(length + 1)].astype(np.uint16)
+    return Batches(tokens, np.ones((steps, rows, length), np.uint8))
+
+
+def held_out_windows(corpus: Corpus, size: tuple[int, int, int]) -> Batches:
+    """Return evenly spaced windows of the held-out text; `size` is (batches, rows, length)."""
+    batches, rows, length = size
+    starts = np.linspace(0, len(corpus.held_out) - length - 1, batches * rows).astype(np.int64)
+    index = starts.reshape(batches, rows, 1) + np.arange(length + 1)
+    tokens = corpus.held_out[index].astype(np.uint16)
+    return Batches(tokens, np.ones((batches, rows, length), np.uint8))
+
+
+def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Batches:
+    """Multi-query associative recall (Zoology, 2312.04927): key-value pairs, then each key again.
+
+    A row is `k1 v1 ... kn vn` followed by the keys in another order, each before its value; only
+    the predictions of those values count. Keys come from the lower half of the vocabulary,
+    without repetition, values from the upper half. `size` is (steps, rows, pairs).
+    """
+    steps, rows, pairs = size
+    generator = np.random.default_rng([seed, 2])
+    half = vocabulary // 2
+    keys = generator.random((steps, rows, half)).argsort(-1)[..., :pairs]
+    values = generator.integers(half, vocabulary, size=(steps, rows, pairs))
+    order = generator.random((steps, rows, pairs)).argsort(-1)
+    again = np.stack([np.take_along_axis(a, order, -1) for a in (keys, values)], -1)
+    told = np.stack([keys, values], -1)
+    tokens = np.concatenate([told, again], 2).reshape(steps, rows, 4 * pairs)
+    mask = np.zeros((steps, rows, 4 * pairs - 1), np.uint8)
+    mask[..., 2 * pairs :: 2] = 1
+    return Batches(tokens.astype(np.uint16), mask)
+
+
+def negative_log_likelihood(logits: Array, batches: Batches) -> float:
+    """Mean loss in nats over the counted targets, from logits [N, B, T, V]."""
+    wide = logits.astype(np.float64)
+    top = wide.max(-1, keepdims=True)
+    normaliser = np.log(np.exp(wide - top).sum(-1)) + top[..., 0]
+    targets = batches.tokens[..., 1:].astype(np.int64)[..., None]
+    losses = normaliser - np.take_along_axis(wide, targets, -1)[..., 0]
+    mask = batches.mask.astype(bool)
+    return float(losses[mask].mean())

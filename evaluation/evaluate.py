@@ -1,0 +1,376 @@
+"""One file in, one `Measured` or `Failed` out: policy, gates, training, scoring, cheap ones first.
+
+Training and scoring happen in different boxes. A training box gets training tokens and returns
+opaque weights; a fresh scoring box gets held-out inputs and returns logits; the loss is computed
+here. A candidate's failure is a value; an exception out of this module is a bug of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata, resources
+
+import numpy as np
+import safetensors
+
+from move37.evaluation import data, gates, policy, protocol
+from move37.evaluation.isolation import ISOLATION, Box, BoxFailure, Limits, Nursery
+from move37.evaluation.tiers import Task, Tier
+from move37.records import (
+    Baseline,
+    Cost,
+    CurvePoint,
+    Failed,
+    GateReport,
+    Measured,
+    Provenance,
+    Size,
+    TaskScore,
+    content_id,
+)
+
+GATE_SECONDS = 60.0
+WEIGHT_LIMIT = 256 << 20
+# A loss over that of a uniform guess by this share after the warm-up will not come back.
+DIVERGED = 1.1
+# Half the baseline's loss at the same step of the same data: no known design comes near.
+TOO_GOOD = 0.5
+SLOW_FACTOR = 3.0
+SLOW_WINDOW = 20
+TASKS = ("text", "recall")
+
+Watcher = Callable[[str, CurvePoint, int], None]
+
+
+def _silent(event: str, point: CurvePoint, total: int) -> None:
+    """Watch nothing."""
+
+
+@dataclass
+class Account:
+    """What has been measured so far of one evaluation, kept when it fails half-way."""
+
+    curve: list[CurvePoint] = field(default_factory=list)
+    gates: GateReport | None = None
+    gate_seconds: float = 0.0
+    train_seconds: float = 0.0
+    score_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def add_usage(self, box: Box) -> None:
+        """Add what a box that ended has used."""
+        self.cpu_seconds += box.usage.cpu_seconds
+        self.peak_bytes = max(self.peak_bytes, box.usage.peak_bytes)
+
+    def cost(self) -> Cost:
+        """Return it as a value."""
+        return Cost(
+            gate_seconds=self.gate_seconds,
+            train_seconds=self.train_seconds,
+            score_seconds=self.score_seconds,
+            cpu_seconds=self.cpu_seconds,
+            peak_bytes=self.peak_bytes,
+        )
+
+
+@cache
+def evaluator_hash() -> str:
+    """Hash of the sources that decide a number: this folder, the ops and the contract."""
+    digest = hashlib.sha256()
+    for package in ("move37.evaluation", "move37.arch_templates", "move37.arch_templates.ops"):
+        for file in sorted(resources.files(package).iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".py"):
+                digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def machine_name() -> str:
+    """Name what decides bits and seconds: processor, system, Python."""
+    return f"{platform.machine()} {platform.system()} python {platform.python_version()}"
+
+
+class Evaluator:
+    """Judges source text at one tier on one corpus; safe to use from several threads."""
+
+    def __init__(self, tier: Tier, corpus: data.Corpus, nursery: Nursery) -> None:
+        self.tier = tier
+        self._corpus = corpus
+        self._nursery = nursery
+
+    @property
+    def provenance(self) -> Provenance:
+        """The hashes under which every number of this evaluator stands."""
+        return Provenance(
+            evaluator=evaluator_hash(),
+            data=self._corpus.digest,
+            tier=self.tier.digest,
+            torch=metadata.version("torch"),
+            machine=machine_name(),
+            isolation=ISOLATION,
+        )
+
+    def stop(self) -> None:
+        """End every box; whoever waits for one gets `Stopped`."""
+        self._nursery.close()
+
+    def check(self, source: str, *, every: bool = False) -> GateReport | Failed:
+        """Run the static policy and the gates on one source."""
+        account = Account()
+        if (refused := policy.inspect(source)) is not None:
+            return refused
+        try:
+            self._gates(source, account, every=every)
+        except BoxFailure as failure:
+            return _failed(failure, account)
+        report = account.gates
+        assert report is not None
+        return report
+
+    def evaluate(
+        self,
+        source: str,
+        seed: int,
+        baseline: Baseline | None = None,
+        watch: Watcher = _silent,
+    ) -> Measured | Failed:
+        """Take one source through policy, gates, training and scoring."""
+        return self._evaluate(source, seed, baseline, watch)
+
+    def rehearse(self, source: str, steps: int) -> Measured | Failed:
+        """Train for a few steps only, without gates: does it run and does the loss fall?"""
+        short = Evaluator(_shortened(self.tier, steps), self._corpus, self._nursery)
+        return short._evaluate(source, 0, None, _silent)
+
+    def _evaluate(
+        self, source: str, seed: int, baseline: Baseline | None, watch: Watcher
+    ) -> Measured | Failed:
+        account = Account()
+        if (refused := policy.inspect(source)) is not None:
+            return refused
+        try:
+            flops, state = self._gates(source, account)
+            report = account.gates
+            if report is None or not report.passed:
+                return _gate_failure(report, account)
+            weights: dict[str, bytes] = {}
+            scores = []
+            for task in TASKS:
+                weights[task] = self._train(source, task, seed, baseline, watch, account)
+                scores.append(self._score(source, task, seed, weights[task], account))
+        except BoxFailure as failure:
+            return _failed(failure, account)
+        return Measured(
+            gates=report,
+            scores=tuple(scores),
+            curve=tuple(account.curve),
+            size=_size(weights["text"], flops, state),
+            cost=account.cost(),
+            provenance=self.provenance,
+        )
+
+    def _gates(self, source: str, account: Account, *, every: bool = False) -> tuple[float, int]:
+        start = time.monotonic()
+        with self._nursery.open_box(Limits(seconds=GATE_SECONDS)) as box:
+            layer = gates.Layer(box)
+            try:
+                layer.build(source)
+                account.gates = gates.run_gates(layer, every=every)
+                counts = layer.count(128)
+            except BoxFailure as failure:
+                if failure.stage == "train":
+                    failure.stage = "gate"
+                raise
+        account.add_usage(box)
+        account.gate_seconds = time.monotonic() - start
+        return counts
+
+    def _train(
+        self,
+        source: str,
+        task: str,
+        seed: int,
+        baseline: Baseline | None,
+        watch: Watcher,
+        account: Account,
+    ) -> bytes:
+        spec = _task(self.tier, task)
+        batches = self._training(task, seed)
+        start = time.monotonic()
+        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
+            box.send(
+                {
+                    "op": "train",
+                    "source": source,
+                    "shape": self._shape(spec),
+                    "seed": seed,
+                    "rate": spec.rate,
+                    "decay": self.tier.weight_decay,
+                    "warmup": max(1, math.ceil(self.tier.warmup_share * spec.steps)),
+                },
+                [batches.tokens, batches.mask],
+            )
+            anomalies = _Anomalies(spec, task, baseline)
+            for step in range(1, spec.steps + 1):
+                point = _point(box, task, step, time.monotonic() - start)
+                account.curve.append(point)
+                watch("training", point, spec.steps)
+                anomalies.look(point, box)
+            weights = _weights(box)
+        account.add_usage(box)
+        account.train_seconds += time.monotonic() - start
+        return weights
+
+    def _score(
+        self, source: str, task: str, seed: int, weights: bytes, account: Account
+    ) -> TaskScore:
+        spec = _task(self.tier, task)
+        held_out = self._held_out(task)
+        rows, length = held_out.mask.shape[1:]
+        start = time.monotonic()
+        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
+            inputs = held_out.tokens[..., :-1]
+            blob = np.frombuffer(weights, np.uint8)
+            message = {"op": "score", "source": source, "shape": self._shape(spec)}
+            box.send(message, [blob, inputs])
+            shape = (rows, length, spec.vocabulary)
+            logits = np.stack([box.receive_array(shape, "<f4") for _ in inputs])
+        account.add_usage(box)
+        loss = data.negative_log_likelihood(logits, held_out)
+        account.score_seconds += time.monotonic() - start
+        return TaskScore(task=task, seed=seed, loss=loss, tokens=int(held_out.mask.sum()))
+
+    def _shape(self, spec: Task) -> dict[str, object]:
+        return {
+            "vocabulary": spec.vocabulary,
+            "layers": self.tier.layers,
+            "hidden": self.tier.hidden,
+            "heads": self.tier.heads,
+            "expansion": self.tier.expansion,
+        }
+
+    def _training(self, task: str, seed: int) -> data.Batches:
+        spec = _task(self.tier, task)
+        size = (spec.steps, spec.rows, spec.length)
+        if task == "text":
+            return data.text_batches(self._corpus, seed, size)
+        return data.recall_batches(seed, size, spec.vocabulary)
+
+    def _held_out(self, task: str) -> data.Batches:
+        spec = _task(self.tier, task)
+        size = (spec.held_out, spec.rows, spec.length)
+        if task == "text":
+            return data.held_out_windows(self._corpus, size)
+        return data.recall_batches(HELD_OUT_SEED, size, spec.vocabulary)
+
+
+# No training seed reaches this number, so held-out sequences are never trained on.
+HELD_OUT_SEED = 2**62
+
+
+class _Anomalies:
+    """Reasons to stop a run at once; the figures come from the box, so they only ever stop."""
+
+    def __init__(self, spec: Task, task: str, baseline: Baseline | None) -> None:
+        self._uniform = math.log(spec.vocabulary)
+        self._settled = max(2, spec.steps // 10)
+        curve = baseline.curve if baseline and task == "text" else ()
+        self._expected = {point.step: point.loss for point in curve if point.task == task}
+        self._step_seconds = baseline.step_seconds.get(task) if baseline else None
+        self._cpu = 0.0
+
+    def look(self, point: CurvePoint, box: Box) -> None:
+        """Raise BoxFailure when this step shows that going on is a waste."""
+        if point.step > self._settled and point.loss > self._uniform * DIVERGED:
+            reason = f"diverged: loss {point.loss:.3f} at step {point.step}"
+            raise BoxFailure("train", f"{reason}, a uniform guess has {self._uniform:.3f}")
+        expected = self._expected.get(point.step)
+        if expected and point.step > self._settled and point.loss < TOO_GOOD * expected:
+            reason = f"abnormally low loss {point.loss:.3f} at step {point.step}"
+            raise BoxFailure("train", f"{reason}, the baseline has {expected:.3f}: a leak?")
+        if point.step % SLOW_WINDOW == 0:
+            self._look_at_speed(point, box.cpu_seconds())
+
+    def _look_at_speed(self, point: CurvePoint, cpu: float) -> None:
+        taken, self._cpu = (cpu - self._cpu) / SLOW_WINDOW, cpu
+        # The first window also holds the start of the process.
+        if self._step_seconds is None or point.step == SLOW_WINDOW:
+            return
+        if taken > SLOW_FACTOR * self._step_seconds:
+            reason = f"{taken * 1e3:.0f} ms of CPU a step"
+            base = f"the baseline takes {self._step_seconds * 1e3:.0f} ms"
+            raise BoxFailure("train", f"too slow: {reason}, {base}; at most three times is allowed")
+
+
+def _task(tier: Tier, task: str) -> Task:
+    return tier.text if task == "text" else tier.recall
+
+
+def _shortened(tier: Tier, steps: int) -> Tier:
+    """Return the tier with fewer steps and one held-out batch."""
+    short = {"steps": steps, "held_out": 1}
+    return tier.model_copy(
+        update={
+            "name": f"{tier.name}, {steps} steps",
+            "text": tier.text.model_copy(update=short),
+            "recall": tier.recall.model_copy(update=short),
+        }
+    )
+
+
+def _point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
+    told = box.receive_json()
+    loss = told.get("loss")
+    if not isinstance(loss, float) or not math.isfinite(loss):
+        raise BoxFailure("train", f"the loss is {loss!r} at step {step}", box.log_tail())
+    return CurvePoint(task=task, step=step, loss=loss, seconds=seconds)
+
+
+def _weights(box: Box) -> bytes:
+    kind, payload = box.receive(limit=WEIGHT_LIMIT)
+    if kind != protocol.WEIGHTS:
+        raise BoxFailure("train", "the process returned no weights", box.log_tail())
+    return payload
+
+
+def _size(weights: bytes, flops: float, state: int) -> Size:
+    """Count parameters in the weights themselves (safetensors: a plain header and raw bytes)."""
+    counts = {name: math.prod(tensor["shape"]) for name, tensor in safetensors.deserialize(weights)}
+    mixers = sum(n for name, n in counts.items() if ".mixer." in name)
+    return Size(
+        parameters=sum(counts.values()),
+        mixer_parameters=mixers,
+        flops_per_token=flops,
+        state_bytes=state,
+    )
+
+
+def _gate_failure(report: GateReport | None, account: Account) -> Failed:
+    bad = [g for g in report.gates if not g.passed] if report else []
+    reason = "; ".join(
+        f"{g.id} {g.name}: {g.figure:.2g} > {g.threshold:.0e}, {g.detail}" for g in bad
+    )
+    return Failed(stage="gate", reason=reason, gates=report, cost=account.cost())
+
+
+def _failed(failure: BoxFailure, account: Account) -> Failed:
+    return Failed(
+        stage=failure.stage,
+        reason=failure.reason,
+        log=failure.log,
+        gates=account.gates,
+        curve=tuple(account.curve),
+        cost=account.cost(),
+    )
+
+
+def cache_key(evaluator: Evaluator, source: str) -> str:
+    """Name of everything that a cached measurement of this source depends on."""
+    return content_id(json.loads(evaluator.provenance.model_dump_json()), source, length=16)

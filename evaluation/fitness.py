@@ -1,0 +1,97 @@
+"""The number that selection uses. It is never the number that is claimed.
+
+`paper` follows ASI-Arch (2507.18074): sigmoids of relative loss and benchmark gains, and a judge,
+a third each. `calibrated` asks the same questions in units of the measured noise and of the
+spread of true differences, so that it does not saturate.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scipy.stats import norm
+
+from move37.evaluation.tiers import Tier
+from move37.records import Baseline, Measured, Noise, Rubric, UserError
+
+LEAK_SHARE = 0.1
+JUDGE_WEIGHT = 0.1
+EFFICIENCY_WEIGHT = 0.1
+
+
+class SuspectedLeak(Exception):
+    """A loss so far below the baseline that the paper's rule treats it as a leak."""
+
+
+def shrink(value: float, noise: Noise, tau: float) -> float:
+    """Posterior mean of a loss under a normal prior around the baseline.
+
+    `x ~ N(theta, sd^2)`, `theta ~ N(mean, tau^2)`: `mean + tau^2/(tau^2 + sd^2) (x - mean)`.
+    """
+    return noise.mean + tau**2 / (tau**2 + noise.sd**2) * (value - noise.mean)
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def _clipped(x: float) -> float:
+    return min(1.0, max(-1.0, x / 0.1))
+
+
+def paper_terms(measured: Measured, baseline: Baseline, rubric: Rubric) -> dict[str, float]:
+    """The reference system's three terms, each in [0, 1], with their weights applied.
+
+    Raises:
+        SuspectedLeak: the text loss is more than 10 % under the baseline's.
+    """
+    base = baseline.noise["text"].mean
+    gain = (base - measured.loss("text")) / base
+    if gain > LEAK_SHARE:
+        raise SuspectedLeak(f"held-out loss is {gain:.0%} under the baseline's")
+    recall = baseline.noise["recall"].mean
+    # The benchmark is a likelihood here: the share of the baseline's loss that is gained.
+    bench = (recall - measured.loss("recall")) / recall
+    return {
+        "loss": _sigmoid(6 * _clipped(gain)) / 3,
+        "benchmark": _sigmoid(6 * _clipped(bench)) / 3,
+        "judge": rubric.score / 3,
+    }
+
+
+def efficiency(measured: Measured, baseline: Baseline) -> float:
+    """1/2 at the baseline's cost; falls with parameters, operations and state (log scale)."""
+    ours, base = measured.size, baseline.size
+    ratios = (
+        ours.parameters / base.parameters,
+        (ours.flops_per_token + 1) / (base.flops_per_token + 1),
+        (ours.state_bytes + 1) / (base.state_bytes + 1),
+    )
+    return float(norm.cdf(-sum(math.log2(r) for r in ratios) / len(ratios)))
+
+
+def calibrated_terms(
+    measured: Measured, baseline: Baseline, rubric: Rubric, tier: Tier
+) -> dict[str, float]:
+    """Gains in units of twice the spread of true differences, weighted, in [0, 1]."""
+    terms = {}
+    for task, spec in (("text", tier.text), ("recall", tier.recall)):
+        noise = baseline.noise[task]
+        gain = noise.mean - shrink(measured.loss(task), noise, spec.tau)
+        terms[task] = spec.weight * float(norm.cdf(gain / (2 * spec.tau)))
+    terms["efficiency"] = EFFICIENCY_WEIGHT * efficiency(measured, baseline)
+    terms["judge"] = JUDGE_WEIGHT * rubric.score
+    return terms
+
+
+def fitness_terms(
+    mode: str, measured: Measured, baseline: Baseline, rubric: Rubric, tier: Tier
+) -> dict[str, float]:
+    """Return the weighted terms whose sum is the fitness."""
+    match mode:
+        case "paper":
+            return paper_terms(measured, baseline, rubric)
+        case "calibrated":
+            return calibrated_terms(measured, baseline, rubric, tier)
+        case unknown:
+            raise UserError(f"unknown fitness {unknown!r}: use paper or calibrated")

@@ -1,0 +1,306 @@
+"""The trusted side of the boxes: start them, talk to them, bound them, end them.
+
+`Nursery` owns the warm parent process; `Box` is one job. Every read and write has a deadline, and
+whatever goes wrong inside a box reaches the caller as a `BoxFailure` that says at which stage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import psutil
+
+from move37.evaluation import protocol
+from move37.evaluation.box import LIMITS
+from move37.records import Stage, Value
+
+ISOLATION = "process-group+rlimits+clean-environment"
+LOG_LIMIT = 1 << 20
+LOG_TAIL = 8000
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 2.0
+
+
+class Limits(Value):
+    """What one box may use. Wall-clock and CPU in seconds, memory in bytes of address space."""
+
+    seconds: float
+    memory_bytes: int = 6 << 30
+
+
+class Usage(Value):
+    """What one box used, as the operating system accounts for it."""
+
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+class BoxFailure(Exception):
+    """A box did not do its job; the reason and the log tail are untrusted text."""
+
+    def __init__(self, stage: Stage, reason: str, log: str = "") -> None:
+        super().__init__(reason)
+        self.stage: Stage = stage
+        self.reason = reason
+        self.log = log
+
+
+def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a box: an allow-list, so that no secret enters."""
+    kept = {name: source[name] for name in ENVIRONMENT if name in source}
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # Isolated flags would hide a package found through PYTHONPATH, so the path is handed over.
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**kept, **one_thread, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Stopped(Exception):
+    """The run is being stopped: what was going on here says nothing about the candidate."""
+
+
+class NurseryLost(Exception):
+    """The warm parent died under its boxes; the work can be repeated."""
+
+
+class Nursery:
+    """The warm parent of all boxes of this process; started at the first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open_box(self, limits: Limits) -> Box:
+        """Fork a box with these limits.
+
+        Raises:
+            Stopped: the nursery was closed.
+        """
+        with self._lock:
+            if self._closed.is_set():
+                raise Stopped
+            connection = self._ensure()
+            request_r, request_w = os.pipe()
+            result_r, result_w = os.pipe()
+            status_r, status_w = os.pipe()
+            log = os.memfd_create("box-log") if hasattr(os, "memfd_create") else _unlinked_file()
+            packed = LIMITS.pack(limits.memory_bytes, int(limits.seconds) + 5, LOG_LIMIT)
+            theirs = [request_r, result_w, log, status_w]
+            socket.send_fds(connection, [packed], theirs)
+            for fd in (request_r, result_w, status_w):
+                os.close(fd)
+        return Box((request_w, result_r, status_r, log), limits, self._closed)
+
+    def close(self) -> None:
+        """End the nursery and every box that it still has; whoever waits for one is stopped."""
+        self._closed.set()
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            if self._process:
+                self._process.kill()
+                self._process.wait()
+            self._process = self._connection = None
+
+    def _ensure(self) -> socket.socket:
+        if self._process and self._process.poll() is None and self._connection:
+            return self._connection
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-s", "-P", "-m", "move37.evaluation.box", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=clean_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._connection = ours
+        return ours
+
+
+def _unlinked_file() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        # It ended by itself in the meantime.
+        return
+
+
+class Box:
+    """One isolated process. Use as a context manager: at the end the whole group is killed."""
+
+    def __init__(
+        self, fds: tuple[int, int, int, int], limits: Limits, closed: threading.Event
+    ) -> None:
+        self._closed = closed
+        self._request, self._result, self._status, self._log = fds
+        self._deadline = time.monotonic() + limits.seconds
+        self._limits = limits
+        self._status_text = b""
+        self._pending = bytearray()
+        os.set_blocking(self._request, False)
+        self.pid = int(self._next_status()["pid"])
+        self.usage = Usage()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._end()
+        finally:
+            for fd in (self._request, self._result, self._status, self._log):
+                os.close(fd)
+
+    def send(self, message: dict[str, object], arrays: Sequence[np.ndarray] = ()) -> None:
+        """Send one request with its arrays."""
+        view = memoryview(protocol.pack_request(message, arrays))
+        while view:
+            self._wait(self._request, select.POLLOUT)
+            try:
+                view = view[os.write(self._request, view[: 1 << 16]) :]
+            except BrokenPipeError:
+                # The box ended; what it said last is the better explanation.
+                self.receive(limit=protocol.JSON_LIMIT)
+                raise self._failure("train", "the process closed its input") from None
+
+    def receive(self, limit: int = protocol.JSON_LIMIT) -> tuple[bytes, bytes]:
+        """Return the kind and payload of the next frame.
+
+        Raises:
+            BoxFailure: the candidate raised, ran out of time or memory, or broke the protocol.
+        """
+        try:
+            kind, payload = protocol.read_frame(self._read, limit)
+        except protocol.ProtocolError as error:
+            raise self._failure("train", str(error)) from None
+        if kind == protocol.ERROR:
+            raise self._told(payload)
+        return kind, payload
+
+    def receive_json(self) -> dict[str, Any]:
+        """Return the next frame, which must be a JSON object."""
+        kind, payload = self.receive()
+        if kind != protocol.JSON:
+            raise self._failure("train", f"expected an object, the process sent {kind!r}")
+        try:
+            value = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise self._failure("train", "the process sent malformed JSON") from None
+        if not isinstance(value, dict):
+            raise self._failure("train", "the process sent JSON that is no object")
+        return value
+
+    def receive_array(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """Return the next frame as an array of exactly this shape and dtype, all finite."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        kind, payload = self.receive(limit=max(size, protocol.JSON_LIMIT))
+        if kind != protocol.ARRAY or len(payload) != size:
+            raise self._failure("gate", f"expected {size} bytes of output, got {len(payload)}")
+        array = np.frombuffer(payload, dtype=dtype).reshape(shape)
+        if not np.isfinite(array).all():
+            raise self._failure("train", "the output holds NaN or infinity")
+        return array
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the box has used so far."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return self.usage.cpu_seconds
+        return float(times.user + times.system)
+
+    def log_tail(self) -> str:
+        """The end of what the candidate printed: untrusted text."""
+        size = os.fstat(self._log).st_size
+        raw = os.pread(self._log, LOG_TAIL, max(0, size - LOG_TAIL))
+        return raw.decode("utf-8", "replace")
+
+    def _read(self, size: int) -> bytes:
+        while len(self._pending) < size:
+            self._wait(self._result, select.POLLIN)
+            part = os.read(self._result, 1 << 20)
+            if not part:
+                raise self._ended()
+            self._pending += part
+        taken = bytes(self._pending[:size])
+        del self._pending[:size]
+        return taken
+
+    def _wait(self, fd: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(fd, event)
+        while not poll.poll(POLL_SECONDS * 1000):
+            if time.monotonic() > self._deadline:
+                reason = f"no answer within {self._limits.seconds:.0f} s"
+                raise self._failure("timeout", reason)
+
+    def _next_status(self) -> dict[str, Any]:
+        while b"\n" not in self._status_text:
+            part = os.read(self._status, 4096)
+            if not part:
+                raise Stopped if self._closed.is_set() else NurseryLost
+            self._status_text += part
+        line, self._status_text = self._status_text.split(b"\n", 1)
+        status: dict[str, Any] = json.loads(line)
+        return status
+
+    def _end(self, grace: float = 0.0) -> int:
+        """Kill the group, if it still runs after `grace` seconds; return the leader's exit code."""
+        if self.usage.peak_bytes:
+            return 0
+        poll = select.poll()
+        poll.register(self._status, select.POLLIN)
+        if not poll.poll(grace * 1000):
+            _kill_group(self.pid)
+        status = self._next_status()
+        self.usage = Usage(cpu_seconds=status["cpu"], peak_bytes=max(1, status["peak"]))
+        return int(status["code"])
+
+    def _ended(self) -> BoxFailure:
+        if self._closed.is_set():
+            raise Stopped
+        code = self._end(grace=GRACE_SECONDS)
+        if code == -signal.SIGXCPU:
+            return self._failure("timeout", f"used more than {self._limits.seconds:.0f} CPU s")
+        if code == -signal.SIGKILL:
+            return self._failure("memory", "killed by the system, most likely out of memory")
+        return self._failure("train", f"the process ended early with status {code}")
+
+    def _told(self, payload: bytes) -> BoxFailure:
+        try:
+            told = json.loads(payload)
+            reason, log, memory = str(told["reason"]), str(told["log"]), bool(told["memory"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return self._failure("train", "the process sent a malformed error")
+        stage: Stage = "memory" if memory else "train"
+        return BoxFailure(stage, reason[:2000], log[-LOG_TAIL:])
+
+    def _failure(self, stage: Stage, reason: str) -> BoxFailure:
+        return BoxFailure(stage, reason, self.log_tail())

@@ -1,0 +1,110 @@
+"""Where candidates stand against the noise of the baseline; pure arithmetic over records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal
+
+from move37.records import Campaign, Experiment, Finite, Measured, Noise, Value
+
+TASK = "text"
+SIGMAS = 2.0
+
+Verdict = Literal["within noise", "better, not yet verified", "worse", "no baseline"]
+
+
+class Against(Value):
+    """A difference to the baseline's mean in nats, and its standard deviation if nothing changed.
+
+    Negative is better. `sd` counts the noise of the candidate's seeds and of the baseline's mean.
+    """
+
+    delta: Finite
+    sd: Finite
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of the difference; never more than `not yet verified`."""
+        if abs(self.delta) <= SIGMAS * self.sd:
+            return "within noise"
+        return "better, not yet verified" if self.delta < 0 else "worse"
+
+
+class Standing(Value):
+    """One measured candidate as a line of the leaderboard; `loss` in nats per token, held out."""
+
+    experiment: Experiment
+    name: str
+    loss: Finite
+    seeds: int
+    parameters: int
+    against: Against | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of this candidate's loss."""
+        return self.against.verdict if self.against else "no baseline"
+
+
+def against(loss: float, seeds: int, noise: Noise) -> Against:
+    """Compare a loss over `seeds` seeds with the baseline; one seed gives sd * sqrt(1 + 1/n)."""
+    spread = noise.sd * math.sqrt(1 / seeds + 1 / noise.seeds)
+    return Against(delta=loss - noise.mean, sd=spread)
+
+
+def text_noise(campaign: Campaign) -> Noise | None:
+    """Return the noise of the held-out loss, or None before the baseline was measured."""
+    return campaign.baseline.noise.get(TASK) if campaign.baseline else None
+
+
+def name_of(experiment: Experiment) -> str:
+    """Return the proposal's name, or a dash when nothing was proposed."""
+    return experiment.proposal.name if experiment.proposal else "-"
+
+
+def standings(campaign: Campaign, experiments: Sequence[Experiment]) -> list[Standing]:
+    """Rank what was measured: by fitness from the highest, then what has none, by loss."""
+    noise = text_noise(campaign)
+    lines = [
+        _standing(experiment, experiment.outcome, noise)
+        for experiment in experiments
+        if isinstance(experiment.outcome, Measured) and _seeds(experiment.outcome)
+    ]
+    return sorted(lines, key=_rank)
+
+
+def best(campaign: Campaign, experiments: Sequence[Experiment]) -> Standing | None:
+    """Return the scored candidate of the highest fitness, or None when nothing was scored."""
+    ranked = standings(campaign, experiments)
+    return ranked[0] if ranked and ranked[0].experiment.fitness is not None else None
+
+
+def luck_of(tries: int, sd: float) -> float:
+    """Return by how much the best of `tries` designs would lead if all of them were equal.
+
+    The expected largest of n normal draws, by Blom's approximation (Blom 1958).
+    """
+    return sd * NormalDist().inv_cdf((tries - 0.375) / (tries + 0.25)) if tries > 1 else 0.0
+
+
+def _standing(experiment: Experiment, measured: Measured, noise: Noise | None) -> Standing:
+    loss, seeds = measured.loss(TASK), _seeds(measured)
+    return Standing(
+        experiment=experiment,
+        name=name_of(experiment),
+        loss=loss,
+        seeds=seeds,
+        parameters=measured.size.parameters,
+        against=against(loss, seeds, noise) if noise else None,
+    )
+
+
+def _seeds(measured: Measured) -> int:
+    return sum(score.task == TASK for score in measured.scores)
+
+
+def _rank(line: Standing) -> tuple[bool, float, float]:
+    fitness = line.experiment.fitness
+    return (fitness is None, -(fitness or 0.0), line.loss)

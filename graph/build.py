@@ -1,0 +1,131 @@
+"""The state machine of one experiment, with the node names of the design."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.errors import NodeError
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command, RetryPolicy
+
+from move37 import records
+from move37.evaluation.isolation import NurseryLost
+from move37.graph import nodes
+from move37.graph.lab import Lab
+from move37.graph.state import Start, State
+from move37.records import Weather
+
+LabOf = Callable[[], Lab]
+Node = Callable[[Any, Lab], State]
+
+# Providers recover within seconds or not soon; longer outages end the agent's turn, not the run.
+WEATHER = RetryPolicy(max_attempts=3, initial_interval=1.0, retry_on=Weather)
+LOST = RetryPolicy(max_attempts=3, initial_interval=0.1, retry_on=NurseryLost)
+AGENTS = ("researcher", "engineer", "judge", "analyst")
+# How many steps the longest legal path has, with room to spare.
+RECURSION_LIMIT = 100
+
+
+def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
+    """Return the graph of one experiment; `lab_of` is asked for the collaborators at run time."""
+    builder = StateGraph(State, input_schema=Start)
+    for name in ("select", "novelty", "archive"):
+        builder.add_node(name, _bind(name, lab_of))
+    builder.add_node("evaluate", _bind("evaluate", lab_of), retry_policy=LOST)
+    for name in AGENTS:
+        builder.add_node(
+            name,
+            _bind(name, lab_of),
+            retry_policy=WEATHER,
+            error_handler=_give_up(name),
+        )
+    builder.add_edge(START, "select")
+    builder.add_edge("select", "researcher")
+    builder.add_edge("researcher", "novelty")
+    builder.add_conditional_edges(
+        "novelty",
+        lambda state: nodes.after_novelty(state, lab_of()),
+        ["evaluate", "researcher", "archive"],
+    )
+    builder.add_conditional_edges(
+        "evaluate",
+        lambda state: nodes.after_evaluate(state, lab_of()),
+        ["judge", "engineer", "analyst"],
+    )
+    builder.add_edge("engineer", "evaluate")
+    builder.add_edge("judge", "analyst")
+    builder.add_edge("analyst", "archive")
+    builder.add_edge("archive", END)
+    return builder
+
+
+def _bind(name: str, lab_of: LabOf) -> Callable[[State], State]:
+    node: Node = getattr(nodes, name)
+
+    def run(state: State) -> State:
+        lab = lab_of()
+        # Studio may leave the number out: the next one of the campaign.
+        number = state.get("number") or lab.next_number()
+        state = {**state, "number": number}
+        lab.tell(number, name, "started")
+        with structlog.contextvars.bound_contextvars(experiment=number, node=name):
+            structlog.get_logger().info("node_started")
+            update = node(state, lab)
+            structlog.get_logger().info("node_ended", **_noteworthy(update))
+        lab.tell(number, name, "ended")
+        return {**update, "number": number} if name == "select" else update
+
+    run.__name__ = name
+    return run
+
+
+def _noteworthy(update: State) -> dict[str, object]:
+    """The few fields that a reader of the log wants to see."""
+    found: dict[str, object] = {}
+    if proposal := update.get("proposal"):
+        found["proposal"] = proposal.name
+    if verdict := update.get("novelty"):
+        found["verdict"] = verdict.verdict
+    match update.get("outcome"):
+        case records.Measured() as measured:
+            found["loss"] = round(measured.loss("text"), 4)
+        case records.Failed(stage=stage, reason=reason):
+            found.update(stage=stage, reason=reason[:200])
+    if judgement := update.get("judgement"):
+        found["fitness"] = round(judgement.fitness, 4)
+    return found
+
+
+def _give_up(name: str) -> Callable[[State, NodeError], Command[str]]:
+    """Return what happens when an agent cannot be had: the experiment goes on without it."""
+
+    def handle(state: State, error: NodeError) -> Command[str]:
+        if not isinstance(error.error, Weather):
+            raise error.error
+        structlog.get_logger().warning("agent_gave_up", role=name, reason=str(error.error))
+        return Command(update={"problem": f"{name}: {error.error}"}, goto="archive")
+
+    return handle
+
+
+def serialiser() -> JsonPlusSerializer:
+    """Return the checkpoint serialiser, which loads our own record types and nothing else."""
+    kinds = [v for v in vars(records).values() if isinstance(v, type) and issubclass(v, records.Value)]
+    return JsonPlusSerializer(allowed_msgpack_modules=kinds)
+
+
+@contextmanager
+def open_saver(path: Path) -> Iterator[SqliteSaver]:
+    """Open the checkpoint database of one campaign."""
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+    try:
+        yield SqliteSaver(connection, serde=serialiser())
+    finally:
+        connection.close()

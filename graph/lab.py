@@ -1,0 +1,231 @@
+"""Everything that the nodes of a campaign work with, opened once and handed in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from langchain_core.language_models import BaseChatModel
+
+from move37.agents.models import chat_model
+from move37.arch_templates.catalog import TEMPLATES, template_source
+from move37.evaluation.baseline import load_or_measure
+from move37.evaluation.data import load_corpus
+from move37.evaluation.evaluate import Evaluator
+from move37.evaluation.isolation import Nursery
+from move37.evaluation.tiers import Tier, load_tier
+from move37.memory.cognition import CognitionBase
+from move37.memory.novelty import Motivations
+from move37.memory.store import Store
+from move37.records import (
+    Baseline,
+    CampaignConfig,
+    Candidate,
+    CurvePoint,
+    Progress,
+    UserError,
+    experiment_id,
+)
+from move37.settings import ROLES, Settings
+
+Watch = Callable[[Progress], None]
+# By construction every term of the baseline stands at its middle.
+ROOT_FITNESS = 0.5
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One campaign's collaborators and its measured baseline."""
+
+    config: CampaignConfig
+    settings: Settings
+    tier: Tier
+    evaluator: Evaluator
+    baseline: Baseline
+    store: Store
+    cognition: CognitionBase
+    motivations: Motivations
+    models: dict[str, BaseChatModel]
+    folder: Path
+    watch: Watch
+
+    @property
+    def root(self) -> Candidate:
+        """The template that the campaign starts from, as experiment number 0."""
+        return root_candidate(self.config, self.baseline)
+
+    def path(self, number: int) -> Path:
+        """The folder of one experiment's artefacts."""
+        return self.folder / experiment_id(self.config, number)
+
+    def visible_before(self, number: int) -> int:
+        """The first experiment that this one may not see: those of its own batch."""
+        batch = self.config.batch
+        return (number - 1) // batch * batch + 1
+
+    def next_number(self) -> int:
+        """The number behind the last archived experiment."""
+        known = self.store.experiments(self.config.name)
+        return known[-1].number + 1 if known else 1
+
+    def tell(self, number: int, node: str, event: str) -> None:
+        """Tell the watcher that a node of an experiment did something."""
+        self.watch(Progress(experiment=number, node=node, event=event))
+
+
+def root_candidate(config: CampaignConfig, baseline: Baseline) -> Candidate:
+    """Return the root template as a candidate; its fitness is the middle of the scale."""
+    return Candidate(
+        number=0,
+        name=config.root,
+        motivation="The template that this campaign starts from.",
+        code=template_source(config.root),
+        fitness=ROOT_FITNESS,
+        loss=baseline.noise["text"].mean,
+    )
+
+
+def slots(settings: Settings) -> int:
+    """How many boxes may train side by side: one thread each, so one for each core."""
+    return settings.slots or len(os.sched_getaffinity(0))
+
+
+def database_url(settings: Settings) -> str:
+    """The store's address: an SQLite file in the runs folder unless the environment names one."""
+    return settings.database_url or f"sqlite:///{settings.home.resolve() / 'move37.sqlite'}"
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store, and make the runs folder where it is missing."""
+    make_folder(settings.home)
+    return Store(database_url(settings))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, or say in one line why it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be made ({error.strerror}); set MOVE37_HOME to a folder you may write"
+        ) from None
+
+
+@contextmanager
+def campaign_lock(folder: Path) -> Iterator[None]:
+    """Hold the campaign's folder for this process; the system frees it when the process dies."""
+    make_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"campaign {folder.name} is already running in another process; "
+            "wait for it, or choose another --campaign"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterator[Lab]:
+    """Open everything that a campaign needs; measure its baseline if that is not known yet.
+
+    Raises:
+        UserError: something that the user asked for does not exist or cannot be reached.
+    """
+    tier = load_tier(config.tier)
+    if config.root not in TEMPLATES:
+        raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
+    corpus = load_corpus(config.text)
+    models = {role: chat_model(role, settings) for role in ROLES}
+    folder = settings.home / config.name
+    with campaign_lock(folder), open_store(settings) as store, Nursery() as nursery:
+        campaign = store.create_campaign(config)
+        evaluator = Evaluator(tier, corpus, nursery)
+        baseline = campaign.baseline or _measure(config, settings, evaluator, watch)
+        _refuse_other_evaluator(config, baseline, evaluator)
+        store.set_baseline(config.name, baseline)
+        cognition = CognitionBase(_chroma(settings, "cognition"))
+        cognition.build()
+        yield Lab(
+            config=config,
+            settings=settings,
+            tier=tier,
+            evaluator=evaluator,
+            baseline=baseline,
+            store=store,
+            cognition=cognition,
+            motivations=Motivations(_chroma(settings, config.name)),
+            models=models,
+            folder=folder,
+            watch=watch,
+        )
+
+
+def _chroma(settings: Settings, part: str) -> str:
+    """One folder for the papers of all campaigns, one for each campaign's own motivations."""
+    if settings.chroma_url:
+        return settings.chroma_url
+    return str((settings.home / part / "chroma").resolve())
+
+
+def _measure(
+    config: CampaignConfig, settings: Settings, evaluator: Evaluator, watch: Watch
+) -> Baseline:
+    def watch_seed(seed: int) -> Callable[[str, CurvePoint, int], None]:
+        def told(event: str, point: CurvePoint, total: int) -> None:
+            watch(_progress(0, "baseline", event, point, total, f"seed {seed}"))
+
+        return told
+
+    source = template_source(config.root)
+    folder = settings.cache.expanduser() / "baselines"
+    return load_or_measure(evaluator, config.root, source, folder, slots(settings), watch_seed)
+
+
+def _refuse_other_evaluator(
+    config: CampaignConfig, baseline: Baseline, evaluator: Evaluator
+) -> None:
+    """Numbers from another evaluator, data or torch are not comparable with this baseline."""
+    ours, theirs = evaluator.provenance, baseline.provenance
+    changed = [n for n in type(ours).model_fields if getattr(ours, n) != getattr(theirs, n)]
+    if changed:
+        raise UserError(
+            f"campaign {config.name} was measured with another {', '.join(changed)}; "
+            "its numbers cannot be continued here: start a new --campaign"
+        )
+
+
+def _progress(
+    number: int, node: str, event: str, point: CurvePoint, total: int, detail: str
+) -> Progress:
+    return Progress(
+        experiment=number,
+        node=node,
+        event=event,
+        step=point.step,
+        total=total,
+        loss=point.loss,
+        detail=f"{detail} {point.task}".strip(),
+    )
+
+
+def training_watch(lab: Lab, number: int) -> Callable[[str, CurvePoint, int], None]:
+    """Return a watcher that passes each training step on and appends it to the curve on disk."""
+    path = lab.path(number) / "curve.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+
+    def told(event: str, point: CurvePoint, total: int) -> None:
+        with path.open("a") as file:
+            file.write(point.model_dump_json() + "\n")
+        lab.watch(_progress(number, "evaluate", event, point, total, ""))
+
+    return told

@@ -1,0 +1,287 @@
+"""The nodes of one experiment; each is a few lines that call a function of a folder below."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from move37.agents.analyst import analyse
+from move37.agents.briefs import AnalystBrief, EngineerBrief, JudgeBrief, ResearchBrief
+from move37.agents.engineer import revise
+from move37.agents.judge import judge as mark
+from move37.agents.researcher import propose
+from move37.arch_templates.catalog import template_source
+from move37.evaluation.fitness import fitness_terms
+from move37.graph.lab import Lab, training_watch
+from move37.graph.state import Start, State
+from move37.memory.novelty import check_novelty
+from move37.memory.pool import mechanism_payoffs, select as choose
+from move37.records import (
+    Candidate,
+    Experiment,
+    Failed,
+    Judgement,
+    Lesson,
+    Measured,
+    Status,
+    experiment_id,
+)
+from move37.tools.workbench import Workbench
+
+# Every candidate trains from this seed, which is also the baseline's first: differences are paired.
+TRAINING_SEED = 0
+REHEARSAL_STEPS = 10
+RECENT = 8
+QUERY = "the held-out loss of a linear attention model stops falling; recall of early keys is weak"
+
+
+def select(state: Start, lab: Lab) -> State:
+    """Choose the parent and the references from what this experiment may see."""
+    number = state["number"]
+    history = _history(number, lab)
+    selection = choose(history, lab.root, number, lab.config.seed)
+    return {"started": time.time(), "selection": selection}
+
+
+def researcher(state: State, lab: Lab) -> State:
+    """Invent a design and write its code."""
+    brief = _research_brief(state, lab)
+    bench = workbench(state["number"], lab)
+    bench.path.unlink(missing_ok=True)
+    proposal, use = propose(brief, bench, lab.models["researcher"])
+    return {"proposal": proposal, "usage": [use]}
+
+
+def novelty(state: State, lab: Lab) -> State:
+    """Compare the idea and its code with all that was tried."""
+    number, proposal = state["number"], state["proposal"]
+    before = lab.visible_before(number)
+    nearest = lab.motivations.nearest(proposal.motivation, lab.config.name, before)
+    verdict = check_novelty(proposal, _history(number, lab), nearest)
+    refused = [verdict.reason] if verdict.verdict == "repeat" else []
+    return {"novelty": verdict, "refused": refused}
+
+
+def evaluate(state: State, lab: Lab) -> State:
+    """Run policy, gates, training and scoring; a failure is a value."""
+    number = state["number"]
+    watch = training_watch(lab, number)
+    code = state["proposal"].code
+    return {"outcome": lab.evaluator.evaluate(code, TRAINING_SEED, lab.baseline, watch)}
+
+
+def engineer(state: State, lab: Lab) -> State:
+    """Read the log of a failure and mend the code without losing the idea."""
+    number, failed = state["number"], state["outcome"]
+    assert isinstance(failed, Failed)
+    brief = EngineerBrief(
+        seed=lab.config.seed,
+        number=number,
+        round=len(state.get("revisions", [])) + 1,
+        proposal=state["proposal"],
+        failed=failed,
+    )
+    proposal, use = revise(brief, workbench(number, lab, failed), lab.models["engineer"])
+    asked = f"{failed.stage}: {failed.reason}"
+    return {"proposal": proposal, "revisions": [asked], "usage": [use]}
+
+
+def judge(state: State, lab: Lab) -> State:
+    """Mark the result and compute the fitness; the marks are the model's, the numbers are not."""
+    measured = state["outcome"]
+    assert isinstance(measured, Measured)
+    brief = JudgeBrief(
+        seed=lab.config.seed,
+        number=state["number"],
+        proposal=state["proposal"],
+        measured=measured,
+        baseline=lab.baseline,
+        parent=state["selection"].parent,
+    )
+    rubric, use = mark(brief, lab.models["judge"])
+    mode = lab.config.fitness
+    terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier)
+    judgement = Judgement(mode=mode, fitness=sum(terms.values()), terms=terms, rubric=rubric)
+    return {"judgement": judgement, "usage": [use]}
+
+
+def analyst(state: State, lab: Lab) -> State:
+    """Work out why the result came out as it did."""
+    number, parent = state["number"], state["selection"].parent
+    siblings = [e for e in _history(number, lab) if e.parent == parent.number]
+    brief = AnalystBrief(
+        seed=lab.config.seed,
+        number=number,
+        proposal=state["proposal"],
+        outcome=state["outcome"],
+        judgement=state.get("judgement"),
+        parent=parent,
+        siblings=tuple(_candidates(siblings)[-RECENT:]),
+        noise=lab.baseline.noise,
+    )
+    analysis, use = analyse(brief, workbench(number, lab), lab.models["analyst"])
+    return {"analysis": analysis, "usage": [use]}
+
+
+def archive(state: State, lab: Lab) -> State:
+    """Store everything in one transaction; safe to repeat."""
+    experiment = _experiment(state, lab)
+    folder = lab.path(experiment.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    if experiment.proposal:
+        (folder / "candidate.py").write_text(experiment.proposal.code)
+        lab.motivations.add(experiment)
+    (folder / "experiment.json").write_text(experiment.model_dump_json(indent=1))
+    lab.store.archive(experiment)
+    return {"archived": experiment.id}
+
+
+# --- edges -------------------------------------------------------------------------------------
+
+
+def after_novelty(state: State, lab: Lab) -> str:
+    """A repeated idea goes back, a bounded number of times."""
+    if state["novelty"].verdict == "new":
+        return "evaluate"
+    return "researcher" if len(state["refused"]) <= lab.config.max_repeats else "archive"
+
+
+def after_evaluate(state: State, lab: Lab) -> str:
+    """A failure goes to the engineer while revisions are left."""
+    if isinstance(state["outcome"], Measured):
+        return "judge"
+    left = len(state.get("revisions", [])) < lab.config.max_revisions
+    return "engineer" if left else "analyst"
+
+
+# --- what the nodes need -----------------------------------------------------------------------
+
+
+def _history(number: int, lab: Lab) -> list[Experiment]:
+    return lab.store.experiments(lab.config.name, before=lab.visible_before(number))
+
+
+def workbench(number: int, lab: Lab, failed: Failed | None = None) -> Workbench:
+    """Return what the tools of this experiment act on."""
+    before = lab.visible_before(number)
+
+    def look_up(other: int) -> Experiment | None:
+        return lab.store.experiment(lab.config.name, other) if other < before else None
+
+    return Workbench(
+        path=_draft(number, lab),
+        check=lab.evaluator.check,
+        rehearse=lambda code: lab.evaluator.rehearse(code, REHEARSAL_STEPS),
+        search=lab.cognition.search,
+        experiment=look_up,
+        template=template_source,
+        failed=failed,
+    )
+
+
+def _draft(number: int, lab: Lab) -> Path:
+    folder = lab.path(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "draft.py"
+
+
+def _research_brief(state: State, lab: Lab) -> ResearchBrief:
+    number, selection = state["number"], state["selection"]
+    history = _history(number, lab)
+    refused = state.get("refused", [])
+    return ResearchBrief(
+        seed=lab.config.seed,
+        number=number,
+        attempt=len(refused),
+        selection=selection,
+        cognition=lab.cognition.search(_query(history, selection.parent)),
+        payoffs=mechanism_payoffs(history, lab.root),
+        lessons=tuple(_lessons(history)),
+        failures=tuple(_failures(history)),
+        refused=tuple(refused),
+        tier=lab.tier.purpose,
+        noise=lab.baseline.noise,
+    )
+
+
+def _query(history: list[Experiment], parent: Candidate) -> str:
+    """What the analyst of the parent wanted to look up, or the weakness of the root."""
+    for experiment in history:
+        if experiment.number == parent.number and experiment.analysis and experiment.analysis.query:
+            return experiment.analysis.query
+    return QUERY
+
+
+def _lessons(history: list[Experiment]) -> list[Lesson]:
+    lessons = [
+        Lesson(
+            text=text,
+            experiment=experiment.number,
+            mechanisms=experiment.proposal.mechanisms if experiment.proposal else (),
+        )
+        for experiment in history
+        for text in (experiment.analysis.lessons if experiment.analysis else ())
+    ]
+    return lessons[-RECENT:]
+
+
+def _failures(history: list[Experiment]) -> list[str]:
+    return [
+        f"{e.proposal.name if e.proposal else e.number}: {e.reason}"
+        for e in history
+        if e.status in ("failed", "refused")
+    ][-RECENT:]
+
+
+def _candidates(experiments: list[Experiment]) -> list[Candidate]:
+    return [
+        Candidate(
+            number=e.number,
+            name=e.proposal.name,
+            motivation=e.proposal.motivation,
+            code=e.proposal.code,
+            fitness=e.judgement.fitness,
+            loss=e.outcome.loss("text"),
+            lessons=e.analysis.lessons if e.analysis else (),
+        )
+        for e in experiments
+        if e.proposal and e.judgement and isinstance(e.outcome, Measured)
+    ]
+
+
+def _experiment(state: State, lab: Lab) -> Experiment:
+    number, selection = state["number"], state["selection"]
+    status, reason = _status(state)
+    return Experiment(
+        id=experiment_id(lab.config, number),
+        campaign=lab.config.name,
+        number=number,
+        status=status,
+        reason=reason,
+        parent=selection.parent.number,
+        references=tuple(r.number for r in selection.references),
+        selection_reason=selection.reason,
+        proposal=state.get("proposal"),
+        novelty=state.get("novelty"),
+        outcome=state.get("outcome"),
+        judgement=state.get("judgement"),
+        analysis=state.get("analysis"),
+        revisions=tuple(state.get("revisions", [])),
+        usage=tuple(state.get("usage", [])),
+        seconds=time.time() - state["started"],
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state["started"])),
+    )
+
+
+def _status(state: State) -> tuple[Status, str]:
+    outcome, problem = state.get("outcome"), state.get("problem", "")
+    match outcome:
+        case Failed(stage=stage, reason=reason):
+            return "failed", f"{stage}: {reason}"
+        case Measured() if "judgement" in state:
+            return "scored", problem
+        case Measured():
+            return "unjudged", problem
+        case _:
+            refused = state.get("refused", [])
+            return "refused", problem or (refused[-1] if refused else "no proposal")
