@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from move37.records import (
     Baseline,
     Candidate,
@@ -31,7 +33,7 @@ class ResearchBrief(Value):
     attempt: int
     selection: Selection
     cognition: tuple[Cognition, ...] = ()
-    payoffs: dict[str, float] = {}
+    payoffs: dict[str, float] = Field(default_factory=dict)
     lessons: tuple[Lesson, ...] = ()
     failures: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()

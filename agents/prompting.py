@@ -61,6 +61,11 @@ def message(brief: Brief) -> HumanMessage:
     return HumanMessage(fill(role, values), additional_kwargs={CONTEXT_KEY: context})
 
 
+def role_of(brief: Brief) -> str:
+    """Return the role that a brief is for."""
+    return _rendered(brief)[0]
+
+
 def _rendered(brief: Brief) -> tuple[str, dict[str, str]]:
     """Return the role of a brief, and the values that its document names."""
     match brief:

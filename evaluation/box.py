@@ -156,11 +156,11 @@ def nursery(connection: socket.socket) -> None:
     boxes: dict[int, int] = {}
     serving = True
     while serving:
-        ready, _, _ = select.select([connection, wake[0]], [], [])
+        ready, _, _ = select.select([connection.fileno(), wake[0]], [], [])
         if wake[0] in ready:
             os.read(wake[0], 4096)
             _reap(boxes)
-        if connection in ready:
+        if connection.fileno() in ready:
             serving = _fork_box(connection, boxes, wake)
     for pid in boxes:
         _kill_group(pid)

@@ -37,6 +37,7 @@ from move37.records import (
 )
 
 GATE_SECONDS = 60.0
+COUNTED_LENGTH = 128
 WEIGHT_LIMIT = 256 << 20
 # A loss over that of a uniform guess by this share after the warm-up will not come back.
 DIVERGED = 1.1
@@ -81,12 +82,25 @@ class Account:
         )
 
 
+@dataclass(frozen=True)
+class Run:
+    """One evaluation under way."""
+
+    source: str
+    seed: int
+    baseline: Baseline | None
+    watch: Watcher
+    account: Account = field(default_factory=Account)
+
+
 @cache
 def evaluator_hash() -> str:
     """Hash of the sources that decide a number: this folder, the ops and the contract."""
     digest = hashlib.sha256()
-    for package in ("move37.evaluation", "move37.arch_templates", "move37.arch_templates.ops"):
-        for file in sorted(resources.files(package).iterdir(), key=lambda f: f.name):
+    templates = resources.files("move37.arch_templates")
+    # By path: importing the ops would bring torch into the trusted process.
+    for folder in (resources.files("move37.evaluation"), templates, templates / "ops"):
+        for file in sorted(folder.iterdir(), key=lambda f: f.name):
             if file.name.endswith(".py"):
                 digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
@@ -123,16 +137,7 @@ class Evaluator:
 
     def check(self, source: str, *, every: bool = False) -> GateReport | Failed:
         """Run the static policy and the gates on one source."""
-        account = Account()
-        if (refused := policy.inspect(source)) is not None:
-            return refused
-        try:
-            self._gates(source, account, every=every)
-        except BoxFailure as failure:
-            return _failed(failure, account)
-        report = account.gates
-        assert report is not None
-        return report
+        return check(source, self._nursery, every=every)
 
     def evaluate(
         self,
@@ -142,95 +147,75 @@ class Evaluator:
         watch: Watcher = _silent,
     ) -> Measured | Failed:
         """Take one source through policy, gates, training and scoring."""
-        return self._evaluate(source, seed, baseline, watch)
-
-    def rehearse(self, source: str, steps: int) -> Measured | Failed:
-        """Train for a few steps only, without gates: does it run and does the loss fall?"""
-        short = Evaluator(_shortened(self.tier, steps), self._corpus, self._nursery)
-        return short._evaluate(source, 0, None, _silent)
-
-    def _evaluate(
-        self, source: str, seed: int, baseline: Baseline | None, watch: Watcher
-    ) -> Measured | Failed:
-        account = Account()
         if (refused := policy.inspect(source)) is not None:
             return refused
+        run = Run(source, seed, baseline, watch)
         try:
-            flops, state = self._gates(source, account)
-            report = account.gates
-            if report is None or not report.passed:
-                return _gate_failure(report, account)
-            weights: dict[str, bytes] = {}
-            scores = []
-            for task in TASKS:
-                weights[task] = self._train(source, task, seed, baseline, watch, account)
-                scores.append(self._score(source, task, seed, weights[task], account))
+            return self._measure(run)
         except BoxFailure as failure:
-            return _failed(failure, account)
+            return _failed(failure, run.account)
+
+    def rehearse(self, source: str, steps: int) -> Measured | Failed:
+        """Take one source through everything with a few steps only: does it run at all?"""
+        return Evaluator(_shortened(self.tier, steps), self._corpus, self._nursery).evaluate(
+            source, seed=0
+        )
+
+    def _measure(self, run: Run) -> Measured | Failed:
+        report, flops, state = _run_gates(run.source, self._nursery, run.account)
+        if not report.passed:
+            return _gate_failure(report, run.account)
+        scores = []
+        parameters = (0, 0)
+        for task in TASKS:
+            weights = self._train(run, task)
+            scores.append(self._score(run, task, weights))
+            parameters = max(parameters, count_parameters(weights))
         return Measured(
             gates=report,
             scores=tuple(scores),
-            curve=tuple(account.curve),
-            size=_size(weights["text"], flops, state),
-            cost=account.cost(),
+            curve=tuple(run.account.curve),
+            size=Size(
+                parameters=parameters[0],
+                mixer_parameters=parameters[1],
+                flops_per_token=flops,
+                state_bytes=state,
+            ),
+            cost=run.account.cost(),
             provenance=self.provenance,
         )
 
-    def _gates(self, source: str, account: Account, *, every: bool = False) -> tuple[float, int]:
-        start = time.monotonic()
-        with self._nursery.open_box(Limits(seconds=GATE_SECONDS)) as box:
-            layer = gates.Layer(box)
-            try:
-                layer.build(source)
-                account.gates = gates.run_gates(layer, every=every)
-                counts = layer.count(128)
-            except BoxFailure as failure:
-                if failure.stage == "train":
-                    failure.stage = "gate"
-                raise
-        account.add_usage(box)
-        account.gate_seconds = time.monotonic() - start
-        return counts
-
-    def _train(
-        self,
-        source: str,
-        task: str,
-        seed: int,
-        baseline: Baseline | None,
-        watch: Watcher,
-        account: Account,
-    ) -> bytes:
+    def _train(self, run: Run, task: str) -> bytes:
+        """Train in a box on tokens that this side drew; return the weights, unread."""
         spec = _task(self.tier, task)
-        batches = self._training(task, seed)
+        batches = self._training(task, run.seed)
         start = time.monotonic()
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             box.send(
                 {
                     "op": "train",
-                    "source": source,
+                    "source": run.source,
                     "shape": self._shape(spec),
-                    "seed": seed,
+                    "seed": run.seed,
                     "rate": spec.rate,
                     "decay": self.tier.weight_decay,
                     "warmup": max(1, math.ceil(self.tier.warmup_share * spec.steps)),
                 },
                 [batches.tokens, batches.mask],
             )
-            anomalies = _Anomalies(spec, task, baseline)
+            anomalies = Anomalies(spec, task, run.baseline)
             for step in range(1, spec.steps + 1):
                 point = _point(box, task, step, time.monotonic() - start)
-                account.curve.append(point)
-                watch("training", point, spec.steps)
+                run.account.curve.append(point)
+                run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
             weights = _weights(box)
-        account.add_usage(box)
-        account.train_seconds += time.monotonic() - start
+        run.account.add_usage(box)
+        run.account.train_seconds += time.monotonic() - start
         return weights
 
-    def _score(
-        self, source: str, task: str, seed: int, weights: bytes, account: Account
-    ) -> TaskScore:
+    def _score(self, run: Run, task: str, weights: bytes) -> TaskScore:
+        """Get held-out logits from a fresh box and compute the loss here."""
         spec = _task(self.tier, task)
         held_out = self._held_out(task)
         rows, length = held_out.mask.shape[1:]
@@ -238,14 +223,14 @@ class Evaluator:
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             inputs = held_out.tokens[..., :-1]
             blob = np.frombuffer(weights, np.uint8)
-            message = {"op": "score", "source": source, "shape": self._shape(spec)}
+            message = {"op": "score", "source": run.source, "shape": self._shape(spec)}
             box.send(message, [blob, inputs])
             shape = (rows, length, spec.vocabulary)
             logits = np.stack([box.receive_array(shape, "<f4") for _ in inputs])
-        account.add_usage(box)
+        run.account.add_usage(box)
         loss = data.negative_log_likelihood(logits, held_out)
-        account.score_seconds += time.monotonic() - start
-        return TaskScore(task=task, seed=seed, loss=loss, tokens=int(held_out.mask.sum()))
+        run.account.score_seconds += time.monotonic() - start
+        return TaskScore(task=task, seed=run.seed, loss=loss, tokens=int(held_out.mask.sum()))
 
     def _shape(self, spec: Task) -> dict[str, object]:
         return {
@@ -275,7 +260,7 @@ class Evaluator:
 HELD_OUT_SEED = 2**62
 
 
-class _Anomalies:
+class Anomalies:
     """Reasons to stop a run at once; the figures come from the box, so they only ever stop."""
 
     def __init__(self, spec: Task, task: str, baseline: Baseline | None) -> None:
@@ -340,20 +325,47 @@ def _weights(box: Box) -> bytes:
     return payload
 
 
-def _size(weights: bytes, flops: float, state: int) -> Size:
-    """Count parameters in the weights themselves (safetensors: a plain header and raw bytes)."""
+def count_parameters(weights: bytes) -> tuple[int, int]:
+    """Count values in the weights (safetensors: a header and raw bytes): all, and of mixers."""
     counts = {name: math.prod(tensor["shape"]) for name, tensor in safetensors.deserialize(weights)}
     mixers = sum(n for name, n in counts.items() if ".mixer." in name)
-    return Size(
-        parameters=sum(counts.values()),
-        mixer_parameters=mixers,
-        flops_per_token=flops,
-        state_bytes=state,
-    )
+    return sum(counts.values()), mixers
 
 
-def _gate_failure(report: GateReport | None, account: Account) -> Failed:
-    bad = [g for g in report.gates if not g.passed] if report else []
+def check(source: str, nursery: Nursery, *, every: bool = False) -> GateReport | Failed:
+    """Run the static policy and the gates on one source."""
+    if (refused := policy.inspect(source)) is not None:
+        return refused
+    account = Account()
+    try:
+        report, _, _ = _run_gates(source, nursery, account, every=every)
+    except BoxFailure as failure:
+        return _failed(failure, account)
+    return report
+
+
+def _run_gates(
+    source: str, nursery: Nursery, account: Account, *, every: bool = False
+) -> tuple[GateReport, float, int]:
+    """Return the gate report, operations a token and bytes of state."""
+    start = time.monotonic()
+    with nursery.open_box(Limits(seconds=GATE_SECONDS)) as box:
+        layer = gates.Layer(box)
+        try:
+            layer.build(source)
+            report = account.gates = gates.run_gates(layer, every=every)
+            flops, state = layer.count(COUNTED_LENGTH)
+        except BoxFailure as failure:
+            # What raises here does so on the gates' inputs.
+            failure.stage = "gate" if failure.stage == "train" else failure.stage
+            raise
+    account.add_usage(box)
+    account.gate_seconds = time.monotonic() - start
+    return report, flops, state
+
+
+def _gate_failure(report: GateReport, account: Account) -> Failed:
+    bad = [g for g in report.gates if not g.passed]
     reason = "; ".join(
         f"{g.id} {g.name}: {g.figure:.2g} > {g.threshold:.0e}, {g.detail}" for g in bad
     )

@@ -173,7 +173,9 @@ class Box:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._end()
+            # A closed nursery has killed the group already.
+            if not self._closed.is_set():
+                self._end()
         finally:
             for fd in (self._request, self._result, self._status, self._log):
                 os.close(fd)

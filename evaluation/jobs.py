@@ -25,7 +25,6 @@ from move37.evaluation import protocol
 from move37.evaluation.model import LanguageModel, ModelShape, shape_of
 
 Send = Callable[[bytes, bytes | memoryview], None]
-FLOP_LENGTH = 128
 
 
 def warm_up() -> None:
@@ -69,7 +68,8 @@ def reply(send: Send, message: dict[str, object]) -> None:
 def _build(message: dict[str, Any]) -> nn.Module:
     torch.manual_seed(0)
     mixer = build_mixer(message["source"], message["hidden"], message["heads"], 0)
-    return mixer.to(torch.float64)
+    mixer.to(torch.float64)
+    return mixer
 
 
 def _redraw(mixer: nn.Module, draw: int) -> None:
@@ -113,10 +113,10 @@ def _forward(
             y = _segments(fresh, torch.from_numpy(x), cuts)
             if y.shape != x.shape:
                 raise ValueError(f"y has shape {list(y.shape)}, expected {list(x.shape)}")
-            outputs.append(y.to(torch.float64).contiguous().numpy())
+            outputs.append(y.to(torch.float64).contiguous().numpy().tobytes())
     reply(send, {"changed": _state_hash(fresh) != before})
-    for y in outputs:
-        send(protocol.ARRAY, y.tobytes())
+    for payload in outputs:
+        send(protocol.ARRAY, payload)
 
 
 def _leaves(state: object) -> list[Tensor]:
@@ -176,7 +176,7 @@ def _train(message: dict[str, Any], arrays: list[np.ndarray], send: Send) -> Non
         batch = tokens[step]
         loss = _masked_loss(model(batch[:, :-1]), batch[:, 1:], mask[step])
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         reply(send, {"step": step + 1, "loss": loss.item()})

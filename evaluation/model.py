@@ -42,7 +42,8 @@ class Block(nn.Module):
                 f"forward returned y of shape {list(mixed.shape)}, expected {list(x.shape)}"
             )
         x = x + mixed
-        return x + self.down(F.relu(self.up(self.mlp_norm(x))).square())
+        wide = F.relu(self.up(self.mlp_norm(x))).square()
+        return torch.add(x, self.down(wide))
 
 
 class LanguageModel(nn.Module):

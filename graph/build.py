@@ -106,7 +106,7 @@ def _noteworthy(update: State) -> dict[str, object]:
 def _give_up(name: str) -> Callable[[State, NodeError], Command[str]]:
     """Return what happens when an agent cannot be had: the experiment goes on without it."""
 
-    def handle(state: State, error: NodeError) -> Command[str]:
+    def handle(state: State, error: NodeError) -> Command[str]:  # noqa: ARG001 - LangGraph's form
         if not isinstance(error.error, Weather):
             raise error.error
         structlog.get_logger().warning("agent_gave_up", role=name, reason=str(error.error))
@@ -117,7 +117,9 @@ def _give_up(name: str) -> Callable[[State, NodeError], Command[str]]:
 
 def serialiser() -> JsonPlusSerializer:
     """Return the checkpoint serialiser, which loads our own record types and nothing else."""
-    kinds = [v for v in vars(records).values() if isinstance(v, type) and issubclass(v, records.Value)]
+    kinds = [
+        v for v in vars(records).values() if isinstance(v, type) and issubclass(v, records.Value)
+    ]
     return JsonPlusSerializer(allowed_msgpack_modules=kinds)
 
 

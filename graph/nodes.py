@@ -15,7 +15,8 @@ from move37.evaluation.fitness import fitness_terms
 from move37.graph.lab import Lab, training_watch
 from move37.graph.state import Start, State
 from move37.memory.novelty import check_novelty
-from move37.memory.pool import mechanism_payoffs, select as choose
+from move37.memory.pool import mechanism_payoffs
+from move37.memory.pool import select as choose
 from move37.records import (
     Candidate,
     Experiment,

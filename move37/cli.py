@@ -7,18 +7,19 @@ import os
 import re
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from move37.records import Failed, GateReport, Measured, UserError
-from move37.settings import Settings, load_settings
+from move37.settings import ROLES, Settings, load_settings
 
 if TYPE_CHECKING:
-    from move37.evaluation.evaluate import Evaluator
+    from move37.evaluation.evaluate import Evaluator, Watcher
     from move37.memory.store import Store
-    from move37.records import Campaign, CampaignConfig, Candidate, Experiment
+    from move37.records import Baseline, Campaign, CampaignConfig, Candidate, Experiment
 
 app = typer.Typer(
     name="move37",
@@ -95,40 +96,27 @@ def run(
     if resume:
         config = _stored_config(settings, campaign, experiments, seconds)
     else:
-        config = _new_config(settings, campaign, experiments or 8, tier, seed, fitness, text, seconds)
+        chosen = {
+            "name": campaign or datetime.now(UTC).strftime("c%Y%m%d-%H%M%S"),
+            "tier": tier,
+            "seed": seed,
+            "experiments": experiments or 8,
+            "budget_seconds": seconds,
+            "fitness": fitness,
+            "text": str(Path(text).expanduser().resolve()) if text else None,
+            "models": {role: settings.model_of(role) for role in ROLES},
+        }
+        config = _new_config(chosen)
     _run(config, settings, verbose)
 
 
-def _new_config(
-    settings: Settings,
-    name: str | None,
-    experiments: int,
-    tier: str,
-    seed: int,
-    fitness: str,
-    text: str | None,
-    seconds: float | None,
-) -> CampaignConfig:
-    from datetime import UTC, datetime
-
+def _new_config(chosen: dict[str, Any]) -> CampaignConfig:
     from pydantic import ValidationError
 
     from move37.records import CampaignConfig
-    from move37.settings import ROLES
 
-    fresh = datetime.now(UTC).strftime("c%Y%m%d-%H%M%S")
-    values: dict[str, Any] = {
-        "name": name or fresh,
-        "tier": tier,
-        "seed": seed,
-        "experiments": experiments,
-        "budget_seconds": seconds,
-        "fitness": fitness,
-        "text": str(Path(text).expanduser().resolve()) if text else None,
-        "models": {role: settings.model_of(role) for role in ROLES},
-    }
     try:
-        return CampaignConfig.model_validate(values)
+        return CampaignConfig.model_validate(chosen)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"--{first['loc'][0]}: {first['msg']}") from None
@@ -197,7 +185,9 @@ def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
         found = _campaign(store, campaign)
         experiments = store.experiments(found.config.name)
     if as_json:
-        states = [{"number": e.number, "status": e.status, "fitness": e.fitness} for e in experiments]
+        states = [
+            {"number": e.number, "status": e.status, "fitness": e.fitness} for e in experiments
+        ]
         _print_json({"campaign": found.config.model_dump(mode="json"), "experiments": states})
         return
     console().print(status_view(found, experiments))
@@ -219,7 +209,9 @@ def show(
     experiment = next((e for e in experiments if number in (str(e.number), e.id)), None)
     if experiment is None:
         known = f"1 to {experiments[-1].number}" if experiments else "none yet"
-        raise UserError(f"campaign {found.config.name} has no experiment {number} (there are: {known})")
+        raise UserError(
+            f"campaign {found.config.name} has no experiment {number} (there are: {known})"
+        )
     if as_json:
         typer.echo(experiment.model_dump_json(indent=1))
         return
@@ -306,13 +298,11 @@ def check(
 ) -> None:
     """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged."""
     from move37.display import console, gate_table
+    from move37.evaluation.evaluate import check as run_gates
+    from move37.evaluation.isolation import Nursery
 
-    source = _read_source(file)
-    evaluator = _evaluator("smoke", None)
-    try:
-        result = evaluator.check(source, every=every)
-    finally:
-        evaluator.stop()
+    with Nursery() as nursery:
+        result = run_gates(_read_source(file), nursery, every=every)
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     elif isinstance(result, GateReport):
@@ -393,15 +383,15 @@ def _evaluator(tier: str, text: str | None) -> Evaluator:
     return Evaluator(load_tier(tier), load_corpus(text), Nursery())
 
 
-def _baseline(evaluator: Evaluator, settings: Settings, *, quiet: bool) -> Any:  # noqa: ANN401
+def _baseline(evaluator: Evaluator, settings: Settings, *, quiet: bool) -> Baseline:
     from move37.arch_templates.catalog import template_source
     from move37.evaluation.baseline import load_or_measure
     from move37.graph.lab import slots
 
-    def told(seed: int) -> Any:  # noqa: ANN401
+    def told(seed: int) -> Watcher:
         if not quiet:
             typer.echo(f"baseline, seed {seed}", err=True)
-        return lambda event, point, total: None
+        return lambda *_: None
 
     folder = settings.cache.expanduser() / "baselines"
     source = template_source("delta_net")

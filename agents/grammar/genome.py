@@ -151,9 +151,6 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-ROOT = Genome()
-"""The `delta_net` template: delta rule, silu features, unit keys, four taps, silu gate, norm."""
-
 TAGS: dict[str, dict[Gene, tuple[str, ...]]] = {
     "memory": {
         "delta": ("delta-rule",),
@@ -213,6 +210,10 @@ def with_genes(genome: Genome, **genes: Gene) -> Genome:
 def broken_rule(genome: Genome, rules: tuple[Rule, ...] = RULES) -> Rule | None:
     """Return the first rule that a genome breaks, or None."""
     return next((rule for rule in rules if not rule.holds(genome)), None)
+
+
+ROOT = Genome()
+"""The `delta_net` template: delta rule, silu features, unit keys, four taps, silu gate, norm."""
 
 
 def valid(genome: Genome) -> tuple[bool, str]:

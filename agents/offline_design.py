@@ -1,0 +1,235 @@
+"""How the offline model designs and mends: typed genetic programming over known mechanisms."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from move37.agents import grammar
+from move37.agents.briefs import EngineerBrief, ResearchBrief
+from move37.agents.offline_turn import Call, Done, Turn
+from move37.memory.vocabulary import MECHANISMS
+
+CROSSOVER = 0.25
+MOST_MUTATIONS = 4
+BOOST = 1.5  # of a mechanism that a retrieved paper speaks for
+_CHANGE = "# change: "
+_MOTIVATION_LIMIT = 4000
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A design with its history; the last change is the one a failure is blamed on."""
+
+    genome: grammar.Genome
+    changes: tuple[grammar.Change, ...]
+
+    @property
+    def told(self) -> str:
+        """Why each change was made."""
+        return " ".join(dict.fromkeys(grammar.describe(change) for change in self.changes))
+
+    def code(self, name: str) -> str:
+        """Return the code, with the last change noted beside the genome for a later repair."""
+        text = grammar.render(self.genome, name, self.told)
+        note = f"{_CHANGE}{self.changes[-1].model_dump_json()}"
+        lines = text.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith("# grammar:"))
+        return "\n".join([*lines[: at + 1], note, *lines[at + 1 :], ""])
+
+
+# --- researcher --------------------------------------------------------------------------------
+
+
+def researcher_turn(turn: Turn) -> Call:
+    """Search the literature, design, write, check, mend once, answer."""
+    brief = ResearchBrief.model_validate(turn.brief)
+    if "search_cognition" in turn.tools and not turn.calls("search_cognition"):
+        return Call("search_cognition", {"query": _query(brief), "k": 4})
+    draft = _draft(brief, turn)
+    name = _name(brief, draft)
+    step = _write_and_check(turn, draft.code(name))
+    return step or Call("Design", _design(brief, turn, draft, name))
+
+
+def _query(brief: ResearchBrief) -> str:
+    """Return what to look up: the last thing learned of this parent, else its mechanisms."""
+    parent = brief.selection.parent
+    if parent.lessons:
+        return parent.lessons[-1]
+    if brief.lessons:
+        return brief.lessons[-1].text
+    meanings = [MECHANISMS[tag] for tag in grammar.mechanisms(_genome(parent.code))]
+    return f"weaknesses of a token mixer in which {meanings[0]}"
+
+
+def _genome(code: str) -> grammar.Genome:
+    """Return the genome of a design; code without one is taken for the root template."""
+    return grammar.parse(code) or grammar.ROOT
+
+
+def _draft(brief: ResearchBrief, turn: Turn) -> Draft:
+    """Return the design: the same at every turn, and mended once where a check failed."""
+    rng = random.Random(f"{brief.seed}:{brief.number}:{brief.attempt}")
+    weights = _weights(brief.payoffs, _retrieved(brief, turn))
+    draft = _first(brief, weights, rng)
+    for failure in _failures(turn)[:1]:
+        draft = _mended(draft, failure, rng)
+    return draft
+
+
+def _first(brief: ResearchBrief, weights: Mapping[str, float], rng: random.Random) -> Draft:
+    """Cross with a reference or mutate; each refused attempt adds one more mutation."""
+    genome = _genome(brief.selection.parent.code)
+    mates = [
+        mate
+        for reference in brief.selection.references
+        if (mate := grammar.parse(reference.code)) is not None and mate != genome
+    ]
+    changes: list[grammar.Change] = []
+    if mates and rng.random() < CROSSOVER:
+        genome, change = grammar.crossover(genome, rng.choice(mates), rng)
+        changes.append(change)
+    wanted = min(1 + brief.attempt, MOST_MUTATIONS)
+    while len(changes) < wanted:
+        genome, change = grammar.mutate(genome, rng, weights)
+        changes.append(change)
+    return Draft(genome, tuple(changes))
+
+
+def _weights(payoffs: Mapping[str, float], retrieved: Iterable[str]) -> dict[str, float]:
+    """Return how likely each mechanism is to be chosen, from a quarter to six times as much.
+
+    A mechanism that was never tried stands between those that paid and those that did not.
+    """
+    scale = max((abs(value) for value in payoffs.values()), default=0.0) or 1.0
+    found = set(retrieved)
+    return {
+        tag: 4.0 ** (payoffs.get(tag, 0.0) / scale) * (BOOST if tag in found else 1.0)
+        for tag in MECHANISMS
+    }
+
+
+def _papers(brief: ResearchBrief, turn: Turn) -> dict[str, tuple[str, ...]]:
+    """Return the mechanisms of each lesson that was shown or found, by id."""
+    papers = {item.id: item.mechanisms for item in brief.cognition}
+    for done in turn.calls("search_cognition"):
+        for item in done.artifact or ():
+            papers[str(item["id"])] = tuple(item["mechanisms"])
+    return papers
+
+
+def _retrieved(brief: ResearchBrief, turn: Turn) -> set[str]:
+    """Return every mechanism that the retrieved lessons speak of."""
+    return {tag for tags in _papers(brief, turn).values() for tag in tags}
+
+
+def _failures(turn: Turn) -> list[str]:
+    """Return the reasons of the failed checks and short runs, in order."""
+    return [done.failure for done in turn.done if done.failure is not None]
+
+
+def _mended(draft: Draft, reason: str, rng: random.Random) -> Draft:
+    """Return the design with its last change undone or replaced."""
+    genome, change = grammar.repair(draft.genome, draft.changes[-1], reason, rng)
+    return Draft(genome, (*draft.changes, change))
+
+
+def _name(brief: ResearchBrief, draft: Draft) -> str:
+    """Name a design by the first mechanism in which it differs from its parent."""
+    before = set(grammar.mechanisms(_genome(brief.selection.parent.code)))
+    after = grammar.mechanisms(draft.genome)
+    fresh = [tag for tag in after if tag not in before]
+    dropped = [tag for tag in MECHANISMS if tag in before and tag not in after]
+    if fresh:
+        return f"{fresh[0]}-{brief.number}"
+    return f"without-{dropped[0]}-{brief.number}" if dropped else f"retuned-{brief.number}"
+
+
+def _write_and_check(turn: Turn, code: str) -> Call | None:
+    """Return the next call of writing and checking, or None when both are done."""
+    written = turn.calls("write_code")
+    if "write_code" in turn.tools and (not written or written[-1].arguments["code"] != code):
+        return Call("write_code", {"code": code})
+    checked = [done for done in turn.since("write_code") if done.name == "check_code"]
+    if "check_code" in turn.tools and written and not checked:
+        return Call("check_code", {})
+    return None
+
+
+def _design(brief: ResearchBrief, turn: Turn, draft: Draft, name: str) -> dict[str, object]:
+    """Return the structured answer of the researcher."""
+    parent = brief.selection.parent
+    tags = grammar.mechanisms(draft.genome)
+    support = [i for i, of in _papers(brief, turn).items() if set(of) & set(tags)]
+    gain = brief.noise["text"].sd if "text" in brief.noise else 0.0
+    told = f"Child of {parent.name} (number {parent.number}). {draft.told}"
+    hypothesis = (
+        f"Against its parent's held-out loss of {parent.loss:.4f} the loss falls by at least the "
+        f"baseline's own seed noise, {gain:.4f} nats per byte; if it does not, the change does "
+        "not matter at this scale."
+    )
+    return {
+        "name": name,
+        "motivation": told[:_MOTIVATION_LIMIT],
+        "hypothesis": hypothesis,
+        "expected_gain": gain,
+        "mechanisms": list(tags),
+        "cognition_ids": support[:4],
+    }
+
+
+# --- engineer ----------------------------------------------------------------------------------
+
+
+def engineer_turn(turn: Turn) -> Call:
+    """Undo or replace the blamed mechanism, write, check, mend once more, answer."""
+    brief = EngineerBrief.model_validate(turn.brief)
+    draft = _repaired(brief, turn)
+    step = _write_and_check(turn, draft.code(brief.proposal.name)) or _trial(brief, turn)
+    return step or Call("Repair", _repair(brief, draft))
+
+
+def _repaired(brief: EngineerBrief, turn: Turn) -> Draft:
+    """Return the mended design: the same at every turn, and mended once more after a failure."""
+    rng = random.Random(f"{brief.seed}:{brief.number}:repair:{brief.round}")
+    genome = grammar.parse(brief.proposal.code)
+    change = _blamed(brief.proposal.code)
+    reasons = [f"{brief.failed.stage}: {brief.failed.reason}", *_failures(turn)[:1]]
+    if genome is None or change is None:
+        # Code of another author: nothing says what to undo, so the plainest design stands in.
+        genome, change = grammar.mutate(grammar.ROOT, rng, {})
+        reasons = reasons[1:]
+    draft = Draft(genome, (change,))
+    for reason in reasons:
+        draft = _mended(draft, reason, rng)
+    return draft
+
+
+def _blamed(code: str) -> grammar.Change | None:
+    """Return the last change that is noted in the code, or None."""
+    for line in code.splitlines():
+        if line.startswith(_CHANGE):
+            return grammar.Change.model_validate_json(line.removeprefix(_CHANGE))
+    return None
+
+
+def _trial(brief: EngineerBrief, turn: Turn) -> Call | None:
+    """Return a short training run where the failure came from one, once after each writing."""
+    if brief.failed.stage in ("policy", "gate") or "try_training" not in turn.tools:
+        return None
+    since: tuple[Done, ...] = turn.since("write_code")
+    tried = any(done.name == "try_training" for done in since)
+    return None if tried else Call("try_training", {})
+
+
+def _repair(brief: EngineerBrief, draft: Draft) -> dict[str, object]:
+    """Return the structured answer of the engineer."""
+    blamed = grammar.describe(draft.changes[0])
+    mended = grammar.describe(draft.changes[-1])
+    return {
+        "cause": f"The design failed at stage {brief.failed.stage}; blamed was: {blamed}"[:1000],
+        "change": mended[:1000],
+        "mechanisms": list(grammar.mechanisms(draft.genome)),
+    }

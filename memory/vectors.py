@@ -1,0 +1,168 @@
+"""Chroma collections of short texts with our own embeddings, and exact cosines of neighbours.
+
+Everything kept here can be made again (papers are files, motivations are in the store), so a
+collection that another embedding model filled is dropped and filled anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import chromadb
+import httpx
+import numpy as np
+from chromadb.api import ClientAPI
+from chromadb.config import Settings
+from chromadb.errors import ChromaError
+from filelock import FileLock
+
+from move37.memory.embedding import EMBEDDING_NAME, embed
+from move37.records import UserError
+
+# Wide enough that the approximate index returns the true neighbours of some thousand texts.
+INDEX = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
+# Neighbours asked of the index for each one wanted; the order is then settled by exact cosines.
+SPARE = 4
+DIGITS = 6
+
+# Chroma keeps one engine for a path in a process, and makes it without a lock of its own.
+_opening = threading.Lock()
+
+
+class Neighbour(NamedTuple):
+    """One text near to a query; `cosine` is exact and rounded to 6 digits."""
+
+    id: str
+    metadata: Mapping[str, Any]
+    cosine: float
+
+
+class Texts:
+    """One collection, embedded on a path or on a Chroma server by URL; threads may share it."""
+
+    def __init__(self, where: Path | str, name: str) -> None:
+        """Open the collection, made when it does not exist.
+
+        Raises:
+            UserError: the path or the server cannot be used.
+        """
+        self._where = str(where)
+        with _opening, chroma_errors(self._where), _between_processes(where):
+            self._client = _client(where)
+            self._collection = _collection(self._client, f"move37-{name}")
+
+    def close(self) -> None:
+        """Let go of the engine or the connection."""
+        with _opening:
+            self._client.close()
+
+    def known(self) -> dict[str, Mapping[str, Any]]:
+        """Return the metadata of all texts by id."""
+        with chroma_errors(self._where):
+            found = self._collection.get(include=["metadatas"])
+        return dict(zip(found["ids"], found["metadatas"] or [], strict=True))
+
+    def put(
+        self, ids: Sequence[str], texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add texts, or replace those of the same ids."""
+        if not ids:
+            return
+        with chroma_errors(self._where):
+            self._collection.upsert(
+                ids=list(ids),
+                embeddings=embed(texts),
+                documents=list(texts),
+                metadatas=[dict(metadata) for metadata in metadatas],
+            )
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Remove texts by id."""
+        if ids:
+            with chroma_errors(self._where):
+                self._collection.delete(ids=list(ids))
+
+    def nearest(
+        self, query: str, k: int, where: Mapping[str, Any] | None = None
+    ) -> list[Neighbour]:
+        """Return up to `k` neighbours, the nearest first, of those that `where` lets through."""
+        vector = embed([query])
+        with chroma_errors(self._where):
+            found = self._collection.query(
+                query_embeddings=vector,
+                n_results=SPARE * k,
+                where=dict(where) if where else None,
+                include=["embeddings", "metadatas"],
+            )
+        vectors, metadatas = found["embeddings"], found["metadatas"]
+        if vectors is None or metadatas is None or not found["ids"][0]:
+            return []
+        # The index adds up in another order before and after it is saved; a record must not.
+        cosines = np.asarray(vectors[0], dtype=np.float64) @ vector[0].astype(np.float64)
+        neighbours = [
+            Neighbour(identity, metadata, round(float(cosine), DIGITS))
+            for identity, metadata, cosine in zip(
+                found["ids"][0], metadatas[0], cosines, strict=True
+            )
+        ]
+        return sorted(neighbours, key=lambda one: (-one.cosine, one.id))[:k]
+
+
+@contextmanager
+def chroma_errors(where: str) -> Iterator[None]:
+    """Turn what a user can mend (path, disk, server) into a `UserError`."""
+    try:
+        yield
+    except (ChromaError, OSError, httpx.HTTPError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"the Chroma collection at {where} cannot be used ({reason}): "
+            "check the path, the disk or the server"
+        ) from error
+
+
+def _client(where: Path | str) -> ClientAPI:
+    settings = Settings(anonymized_telemetry=False)
+    if not _is_url(where):
+        return chromadb.PersistentClient(path=Path(where).resolve(), settings=settings)
+    parts = urlsplit(str(where))
+    secure = parts.scheme == "https"
+    try:
+        return chromadb.HttpClient(
+            host=parts.hostname or "localhost",
+            port=parts.port or (443 if secure else 8000),
+            ssl=secure,
+            settings=settings,
+        )
+    except ValueError as error:
+        raise UserError(
+            f"no Chroma server answers at {where}: start it, or unset its URL"
+        ) from error
+
+
+def _collection(client: ClientAPI, name: str) -> chromadb.Collection:
+    made = {"embedding": EMBEDDING_NAME}
+    for _ in range(2):
+        collection = client.get_or_create_collection(
+            name, embedding_function=None, metadata=made, configuration={"hnsw": INDEX}
+        )
+        if (collection.metadata or {}).get("embedding") == EMBEDDING_NAME:
+            return collection
+        client.delete_collection(name)
+    raise UserError(f"the Chroma collection {name} keeps changing: another version writes it")
+
+
+def _between_processes(where: Path | str) -> FileLock | nullcontext[None]:
+    if _is_url(where):
+        return nullcontext()
+    Path(where).mkdir(parents=True, exist_ok=True)
+    return FileLock(Path(where) / "open.lock", timeout=60)
+
+
+def _is_url(where: Path | str) -> bool:
+    return str(where).startswith(("http://", "https://"))

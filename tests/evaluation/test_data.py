@@ -1,0 +1,92 @@
+"""Text and recall batches."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from move37.evaluation.data import (
+    Batches,
+    held_out_windows,
+    load_corpus,
+    negative_log_likelihood,
+    recall_batches,
+    split_corpus,
+    text_batches,
+)
+from move37.records import UserError
+
+
+def test_the_standard_library_is_megabytes_of_text_split_by_file() -> None:
+    corpus = load_corpus()
+    assert len(corpus.train) > 4_000_000
+    share = len(corpus.held_out) / (len(corpus.train) + len(corpus.held_out))
+    assert 0.04 < share < 0.2
+    assert b"def " in corpus.train[:100_000].tobytes()
+
+
+def test_no_held_out_document_is_trained_on() -> None:
+    documents = [f"document {i} ".encode() * 400 for i in range(200)]
+    corpus = split_corpus("made", documents)
+    train = corpus.train.tobytes()
+    held_out = [d for d in documents if d in corpus.held_out.tobytes()]
+    assert held_out
+    assert not any(d in train for d in held_out)
+
+
+def test_batches_depend_on_the_seed_alone() -> None:
+    corpus = load_corpus()
+    size = (3, 2, 16)
+    first, again = text_batches(corpus, 5, size), text_batches(corpus, 5, size)
+    other = text_batches(corpus, 6, size)
+    assert np.array_equal(first.tokens, again.tokens)
+    assert not np.array_equal(first.tokens, other.tokens)
+    assert first.tokens.shape == (3, 2, 17)
+
+
+def test_held_out_windows_stay_inside_the_text() -> None:
+    corpus = load_corpus()
+    windows = held_out_windows(corpus, (4, 8, 32))
+    assert windows.tokens.shape == (4, 8, 33)
+    assert bytes(windows.tokens[0, 0].astype(np.uint8)) == corpus.held_out[:33].tobytes()
+
+
+def test_every_recall_target_was_told_before() -> None:
+    batches = recall_batches(1, (5, 7, 6), vocabulary=32)
+    for row, mask in zip(batches.tokens.reshape(-1, 24), batches.mask.reshape(-1, 23), strict=True):
+        told = dict(zip(row[:12:2], row[1:12:2], strict=True))
+        assert len(told) == 6
+        asked = np.flatnonzero(mask)
+        assert len(asked) == 6
+        for position in asked:
+            assert told[row[position]] == row[position + 1]
+
+
+def test_the_likelihood_counts_masked_targets_only_and_normalises_itself() -> None:
+    tokens = np.array([[[0, 1, 2]]], np.uint16)
+    logits = np.full((1, 1, 2, 4), 7.0)
+    logits[0, 0, 0] = [0, 50, 0, 0]
+    both = Batches(tokens, np.array([[[1, 1]]], np.uint8))
+    last = Batches(tokens, np.array([[[0, 1]]], np.uint8))
+    assert negative_log_likelihood(logits, last) == pytest.approx(math.log(4))
+    assert negative_log_likelihood(logits, both) == pytest.approx(math.log(4) / 2)
+
+
+def test_text_that_is_missing_or_too_short_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_corpus(str(tmp_path / "absent"))
+    short = tmp_path / "short.txt"
+    short.write_text("too short")
+    with pytest.raises(UserError, match="too little text"):
+        load_corpus(str(short))
+
+
+def test_a_folder_of_own_text_is_a_corpus(tmp_path: Path) -> None:
+    for i in range(40):
+        (tmp_path / f"{i}.txt").write_text(f"{i} once upon a time " * 300)
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.name == tmp_path.name
+    assert corpus.digest == load_corpus(str(tmp_path)).digest

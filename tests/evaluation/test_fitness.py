@@ -1,0 +1,95 @@
+"""The fitness in both modes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from move37.evaluation.fitness import SuspectedLeak, fitness_terms, shrink
+from move37.evaluation.tiers import load_tier
+from move37.records import (
+    Baseline,
+    Cost,
+    GateReport,
+    GateResult,
+    Measured,
+    Noise,
+    Provenance,
+    Rubric,
+    Size,
+    TaskScore,
+)
+
+TIER = load_tier("laptop")
+SIZE = Size(parameters=60_000, mixer_parameters=20_000, flops_per_token=1e5, state_bytes=4096)
+PROVENANCE = Provenance(evaluator="e", data="d", tier="t", torch="2", machine="m", isolation="i")
+MIDDLE = Rubric(innovation=5, complexity=5, convergence=5, performance=5, reason="equal")
+BASELINE = Baseline(
+    name="delta_net",
+    tier="laptop",
+    noise={"text": Noise(mean=2.3, sd=0.02, seeds=8), "recall": Noise(mean=1.0, sd=0.1, seeds=8)},
+    size=SIZE,
+    step_seconds={"text": 0.05, "recall": 0.05},
+    curve=(),
+    scores=(),
+    provenance=PROVENANCE,
+)
+
+
+def measured(text: float, recall: float = 1.0, size: Size = SIZE) -> Measured:
+    gate = GateResult(id="G1", name="g", passed=True, figure=0.0, threshold=1e-9)
+    return Measured(
+        gates=GateReport(gates=(gate,), seconds=1.0),
+        scores=(
+            TaskScore(task="text", seed=0, loss=text, tokens=10),
+            TaskScore(task="recall", seed=0, loss=recall, tokens=10),
+        ),
+        curve=(),
+        size=size,
+        cost=Cost(),
+        provenance=PROVENANCE,
+    )
+
+
+def fitness(mode: str, value: Measured, rubric: Rubric = MIDDLE) -> float:
+    return sum(fitness_terms(mode, value, BASELINE, rubric, TIER).values())
+
+
+@pytest.mark.parametrize("mode", ["paper", "calibrated"])
+def test_the_baseline_stands_at_one_half(mode: str) -> None:
+    assert fitness(mode, measured(2.3)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("mode", ["paper", "calibrated"])
+def test_lower_loss_is_fitter(mode: str) -> None:
+    assert (
+        fitness(mode, measured(2.25)) > fitness(mode, measured(2.3)) > fitness(mode, measured(2.4))
+    )
+
+
+def test_the_paper_mode_follows_its_formula() -> None:
+    terms = fitness_terms("paper", measured(2.3 * 0.95), BASELINE, MIDDLE, TIER)
+    assert terms["loss"] == pytest.approx(1 / (1 + 2.718281828459045 ** (-6 * 0.5)) / 3)
+    assert terms["judge"] == pytest.approx(0.5 / 3)
+
+
+def test_the_paper_mode_calls_a_loss_ten_percent_under_the_baseline_a_leak() -> None:
+    with pytest.raises(SuspectedLeak):
+        fitness("paper", measured(2.0))
+
+
+def test_the_calibrated_mode_does_not_saturate_where_the_paper_mode_does() -> None:
+    steps = [fitness("calibrated", measured(2.3 - 0.05 * k)) for k in range(4)]
+    assert all(b - a > 0.02 for a, b in pairwise(steps))
+
+
+def test_a_larger_model_is_less_efficient() -> None:
+    big = SIZE.model_copy(update={"parameters": 120_000, "state_bytes": 16_384})
+    assert fitness("calibrated", measured(2.3, size=big)) < 0.5
+
+
+def test_shrinkage_leans_to_the_baseline_by_the_share_of_noise() -> None:
+    noise = Noise(mean=2.0, sd=0.1, seeds=8)
+    assert shrink(1.8, noise, tau=0.1) == pytest.approx(1.9)
+    assert shrink(1.8, noise, tau=100.0) == pytest.approx(1.8, abs=1e-5)
