@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from move37.agents import grammar
@@ -211,7 +212,8 @@ def _blamed(code: str) -> grammar.Change | None:
     """Return the last change that is noted in the code, or None."""
     for line in code.splitlines():
         if line.startswith(_CHANGE):
-            return grammar.Change.model_validate_json(line.removeprefix(_CHANGE))
+            with suppress(ValueError):  # another author may have edited the note
+                return grammar.Change.model_validate_json(line.removeprefix(_CHANGE))
     return None
 
 

@@ -65,7 +65,7 @@ def run_agent(
         name=role,
     )
     started = time.perf_counter()
-    result = _guarded(role, lambda: agent.invoke({"messages": [message(brief)]}))
+    result = _guarded(role, lambda: agent.invoke({"messages": [message(brief)]}, durability="exit"))
     found = result.get("structured_response")
     if not isinstance(found, answer):
         raise Weather(f"the {role} ended without a structured answer")

@@ -77,9 +77,8 @@ def main() -> None:
     )
     print(f"{len(rows)} measured experiments at {tier}, {wall:.0f} s in all")
     print(f"median seconds: training {training:.2f}, everything else {rest:.2f}")
-    print(
-        f"of which gates {gates:.2f}, scoring {scoring:.2f}, agents and graph {rest - gates - scoring:.2f}"
-    )
+    agents = rest - gates - scoring
+    print(f"of which gates {gates:.2f}, scoring {scoring:.2f}, agents and graph {agents:.2f}")
     print(f"peak memory of all processes {memory.stop() / 1e9:.2f} GB")
 
 

@@ -167,8 +167,11 @@ def nursery(connection: socket.socket) -> None:
 
 
 def main() -> None:
-    """Warm up, then serve the socket whose descriptor is the only argument."""
-    _die_with_parent()
+    """Warm up, then serve the socket whose descriptor is the only argument.
+
+    The end of that socket ends the nursery. A death signal would not do: it comes when the thread
+    ends that started this process, not only when the whole process does.
+    """
     connection = socket.socket(fileno=int(sys.argv[1]))
     from move37.evaluation import jobs
 

@@ -118,24 +118,41 @@ def held_out_windows(corpus: Corpus, size: tuple[int, int, int]) -> Batches:
 
 
 def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Batches:
-    """Multi-query associative recall (Zoology, 2312.04927): key-value pairs, then each key again.
+    """Multi-query associative recall (Zoology, 2312.04927), easy and hard episodes mixed.
 
-    A row is `k1 v1 ... kn vn` followed by the keys in another order, each before its value; only
-    the predictions of those values count. Keys come from the lower half of the vocabulary,
-    without repetition, values from the upper half. `size` is (steps, rows, pairs).
+    An episode is `k1 v1 ... kn vn` followed by the keys in another order, each before its value;
+    only the predictions of those values count. A row holds as many episodes of one n as fit, with
+    n drawn from 2, 4, ... `pairs`: alone, large n is learned in one late jump whose moment is
+    mostly luck, which would drown what a design contributes. Keys come from the lower half of the
+    vocabulary, without repetition in an episode, values from the upper half. `size` is (steps,
+    rows, pairs); a row has 4 * pairs tokens.
     """
     steps, rows, pairs = size
     generator = np.random.default_rng([seed, 2])
+    levels = [2**power for power in range(1, pairs.bit_length())]
+    drawn = generator.integers(len(levels), size=steps * rows)
+    tokens = np.empty((steps * rows, 4 * pairs), np.uint16)
+    mask = np.zeros((steps * rows, 4 * pairs), np.uint8)
+    for index, level in enumerate(levels):
+        chosen = np.flatnonzero(drawn == index)
+        episodes = _episodes(generator, len(chosen) * (pairs // level), level, vocabulary)
+        tokens[chosen] = episodes.reshape(len(chosen), -1)
+        answers = np.arange(4 * pairs) % (4 * level)
+        mask[chosen] = (answers > 2 * level) & (answers % 2 == 1)
+    shape = (steps, rows, 4 * pairs)
+    return Batches(tokens.reshape(shape), np.ascontiguousarray(mask.reshape(shape)[..., 1:]))
+
+
+def _episodes(
+    generator: np.random.Generator, count: int, pairs: int, vocabulary: int
+) -> Array:
     half = vocabulary // 2
-    keys = generator.random((steps, rows, half)).argsort(-1)[..., :pairs]
-    values = generator.integers(half, vocabulary, size=(steps, rows, pairs))
-    order = generator.random((steps, rows, pairs)).argsort(-1)
+    keys = generator.random((count, half)).argsort(-1)[:, :pairs]
+    values = generator.integers(half, vocabulary, size=(count, pairs))
+    order = generator.random((count, pairs)).argsort(-1)
     again = np.stack([np.take_along_axis(a, order, -1) for a in (keys, values)], -1)
     told = np.stack([keys, values], -1)
-    tokens = np.concatenate([told, again], 2).reshape(steps, rows, 4 * pairs)
-    mask = np.zeros((steps, rows, 4 * pairs - 1), np.uint8)
-    mask[..., 2 * pairs :: 2] = 1
-    return Batches(tokens.astype(np.uint16), mask)
+    return np.concatenate([told, again], 1).reshape(count, 4 * pairs)
 
 
 def negative_log_likelihood(logits: Array, batches: Batches) -> float:

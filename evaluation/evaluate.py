@@ -43,6 +43,8 @@ WEIGHT_LIMIT = 256 << 20
 DIVERGED = 1.1
 # Half the baseline's loss at the same step of the same data: no known design comes near.
 TOO_GOOD = 0.5
+# Early losses say little: a high start is not yet divergence.
+SETTLED_STEPS = 20
 SLOW_FACTOR = 3.0
 SLOW_WINDOW = 20
 TASKS = ("text", "recall")
@@ -223,7 +225,11 @@ class Evaluator:
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             inputs = held_out.tokens[..., :-1]
             blob = np.frombuffer(weights, np.uint8)
-            message = {"op": "score", "source": run.source, "shape": self._shape(spec)}
+            message: dict[str, object] = {
+                "op": "score",
+                "source": run.source,
+                "shape": self._shape(spec),
+            }
             box.send(message, [blob, inputs])
             shape = (rows, length, spec.vocabulary)
             logits = np.stack([box.receive_array(shape, "<f4") for _ in inputs])
@@ -265,7 +271,7 @@ class Anomalies:
 
     def __init__(self, spec: Task, task: str, baseline: Baseline | None) -> None:
         self._uniform = math.log(spec.vocabulary)
-        self._settled = max(2, spec.steps // 10)
+        self._settled = max(SETTLED_STEPS, spec.steps // 10)
         curve = baseline.curve if baseline and task == "text" else ()
         self._expected = {point.step: point.loss for point in curve if point.task == task}
         self._step_seconds = baseline.step_seconds.get(task) if baseline else None
@@ -327,7 +333,8 @@ def _weights(box: Box) -> bytes:
 
 def count_parameters(weights: bytes) -> tuple[int, int]:
     """Count values in the weights (safetensors: a header and raw bytes): all, and of mixers."""
-    counts = {name: math.prod(tensor["shape"]) for name, tensor in safetensors.deserialize(weights)}
+    tensors = safetensors.deserialize(weights)  # type: ignore[no-untyped-call]
+    counts = {name: math.prod(tensor["shape"]) for name, tensor in tensors}
     mixers = sum(n for name, n in counts.items() if ".mixer." in name)
     return sum(counts.values()), mixers
 

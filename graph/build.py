@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -24,6 +24,14 @@ from move37.records import Weather
 
 LabOf = Callable[[], Lab]
 Node = Callable[[Any, Lab], State]
+
+
+class Step(Protocol):
+    """A node as LangGraph calls it; its first parameter must have this name."""
+
+    def __call__(self, state: State) -> State:
+        """Return the update of the state."""
+
 
 # Providers recover within seconds or not soon; longer outages end the agent's turn, not the run.
 WEATHER = RetryPolicy(max_attempts=3, initial_interval=1.0, retry_on=Weather)
@@ -66,7 +74,7 @@ def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
     return builder
 
 
-def _bind(name: str, lab_of: LabOf) -> Callable[[State], State]:
+def _bind(name: str, lab_of: LabOf) -> Step:
     node: Node = getattr(nodes, name)
 
     def run(state: State) -> State:
@@ -98,12 +106,14 @@ def _noteworthy(update: State) -> dict[str, object]:
             found["loss"] = round(measured.loss("text"), 4)
         case records.Failed(stage=stage, reason=reason):
             found.update(stage=stage, reason=reason[:200])
+        case None:
+            pass
     if judgement := update.get("judgement"):
         found["fitness"] = round(judgement.fitness, 4)
     return found
 
 
-def _give_up(name: str) -> Callable[[State, NodeError], Command[str]]:
+def _give_up(name: str) -> Any:  # noqa: ANN401 - LangGraph's own type leaves the second argument out
     """Return what happens when an agent cannot be had: the experiment goes on without it."""
 
     def handle(state: State, error: NodeError) -> Command[str]:  # noqa: ARG001 - LangGraph's form

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import structlog
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph.state import CompiledStateGraph
 
@@ -86,7 +87,7 @@ def _archived(lab: Lab, number: int) -> bool:
 def _run_experiment(lab: Lab, graph: Graph, saver: SqliteSaver, number: int) -> None:
     """Run one experiment, or continue it from its last finished node."""
     thread = experiment_id(lab.config, number)
-    settings: dict[str, Any] = {
+    settings: RunnableConfig = {
         "configurable": {"thread_id": thread},
         "recursion_limit": RECURSION_LIMIT,
     }

@@ -154,6 +154,8 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
         store.set_baseline(config.name, baseline)
         cognition = CognitionBase(_chroma(settings, "cognition"))
         cognition.build()
+        motivations = Motivations(_chroma(settings, config.name))
+        motivations.sync(store.experiments(config.name))
         yield Lab(
             config=config,
             settings=settings,
@@ -162,7 +164,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
             baseline=baseline,
             store=store,
             cognition=cognition,
-            motivations=Motivations(_chroma(settings, config.name)),
+            motivations=motivations,
             models=models,
             folder=folder,
             watch=watch,

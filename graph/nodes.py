@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from move37.agents import grammar
 from move37.agents.analyst import analyse
 from move37.agents.briefs import AnalystBrief, EngineerBrief, JudgeBrief, ResearchBrief
 from move37.agents.engineer import revise
@@ -14,8 +15,9 @@ from move37.arch_templates.catalog import template_source
 from move37.evaluation.fitness import fitness_terms
 from move37.graph.lab import Lab, training_watch
 from move37.graph.state import Start, State
+from move37.memory.lessons import mechanism_payoffs
 from move37.memory.novelty import check_novelty
-from move37.memory.pool import mechanism_payoffs
+from move37.memory.pool import as_candidate
 from move37.memory.pool import select as choose
 from move37.records import (
     Candidate,
@@ -33,6 +35,8 @@ from move37.tools.workbench import Workbench
 TRAINING_SEED = 0
 REHEARSAL_STEPS = 10
 RECENT = 8
+# What the templates are made of, in the words of the designer, who cannot read it off their code.
+ROOT_MECHANISMS = {"delta_net": grammar.mechanisms(grammar.ROOT)}
 QUERY = "the held-out loss of a linear attention model stops falling; recall of early keys is weak"
 
 
@@ -58,7 +62,7 @@ def novelty(state: State, lab: Lab) -> State:
     number, proposal = state["number"], state["proposal"]
     before = lab.visible_before(number)
     nearest = lab.motivations.nearest(proposal.motivation, lab.config.name, before)
-    verdict = check_novelty(proposal, _history(number, lab), nearest)
+    verdict = check_novelty(proposal, _history(number, lab), nearest, lab.root)
     refused = [verdict.reason] if verdict.verdict == "repeat" else []
     return {"novelty": verdict, "refused": refused}
 
@@ -82,7 +86,7 @@ def engineer(state: State, lab: Lab) -> State:
         proposal=state["proposal"],
         failed=failed,
     )
-    proposal, use = revise(brief, workbench(number, lab, failed), lab.models["engineer"])
+    proposal, use = revise(brief, workbench(number, lab), lab.models["engineer"])
     asked = f"{failed.stage}: {failed.reason}"
     return {"proposal": proposal, "revisions": [asked], "usage": [use]}
 
@@ -109,18 +113,17 @@ def judge(state: State, lab: Lab) -> State:
 def analyst(state: State, lab: Lab) -> State:
     """Work out why the result came out as it did."""
     number, parent = state["number"], state["selection"].parent
-    siblings = [e for e in _history(number, lab) if e.parent == parent.number]
+    scored = (as_candidate(e) for e in _history(number, lab) if e.parent == parent.number)
+    siblings = tuple(candidate for candidate in scored if candidate)
     brief = AnalystBrief(
-        seed=lab.config.seed,
-        number=number,
         proposal=state["proposal"],
         outcome=state["outcome"],
         judgement=state.get("judgement"),
         parent=parent,
-        siblings=tuple(_candidates(siblings)[-RECENT:]),
+        siblings=siblings[-RECENT:],
         noise=lab.baseline.noise,
     )
-    analysis, use = analyse(brief, workbench(number, lab), lab.models["analyst"])
+    analysis, use = analyse(brief, lab.models["analyst"], workbench(number, lab))
     return {"analysis": analysis, "usage": [use]}
 
 
@@ -162,7 +165,7 @@ def _history(number: int, lab: Lab) -> list[Experiment]:
     return lab.store.experiments(lab.config.name, before=lab.visible_before(number))
 
 
-def workbench(number: int, lab: Lab, failed: Failed | None = None) -> Workbench:
+def workbench(number: int, lab: Lab) -> Workbench:
     """Return what the tools of this experiment act on."""
     before = lab.visible_before(number)
 
@@ -176,7 +179,6 @@ def workbench(number: int, lab: Lab, failed: Failed | None = None) -> Workbench:
         search=lab.cognition.search,
         experiment=look_up,
         template=template_source,
-        failed=failed,
     )
 
 
@@ -196,7 +198,7 @@ def _research_brief(state: State, lab: Lab) -> ResearchBrief:
         attempt=len(refused),
         selection=selection,
         cognition=lab.cognition.search(_query(history, selection.parent)),
-        payoffs=mechanism_payoffs(history, lab.root),
+        payoffs=mechanism_payoffs(history, lab.root, ROOT_MECHANISMS.get(lab.config.root, ())),
         lessons=tuple(_lessons(history)),
         failures=tuple(_failures(history)),
         refused=tuple(refused),
@@ -232,22 +234,6 @@ def _failures(history: list[Experiment]) -> list[str]:
         for e in history
         if e.status in ("failed", "refused")
     ][-RECENT:]
-
-
-def _candidates(experiments: list[Experiment]) -> list[Candidate]:
-    return [
-        Candidate(
-            number=e.number,
-            name=e.proposal.name,
-            motivation=e.proposal.motivation,
-            code=e.proposal.code,
-            fitness=e.judgement.fitness,
-            loss=e.outcome.loss("text"),
-            lessons=e.analysis.lessons if e.analysis else (),
-        )
-        for e in experiments
-        if e.proposal and e.judgement and isinstance(e.outcome, Measured)
-    ]
 
 
 def _experiment(state: State, lab: Lab) -> Experiment:

@@ -75,14 +75,23 @@ def check_novelty(
     """
     mark = fingerprint(proposal.code)
     tried = {one.number: one for one in history if one.status != "refused" and one.proposal}
-    if root is not None and fingerprint(root.code) == mark:
-        reason = "the program is the root template unchanged: change a mechanism"
-    else:
-        same = _same_program(mark, tried.values()) or _same_idea(proposal, tried, nearest)
-        reason = same or "neither its program nor its idea was tried in this campaign"
-        if same is None:
-            return Novelty(verdict="new", reason=reason, fingerprint=mark, nearest=tuple(nearest))
-    return Novelty(verdict="repeat", reason=reason, fingerprint=mark, nearest=tuple(nearest))
+    reason = (
+        _same_as_root(mark, root)
+        or _same_program(mark, tried.values())
+        or _same_idea(proposal, tried, nearest)
+    )
+    return Novelty(
+        verdict="repeat" if reason else "new",
+        reason=reason or "neither its program nor its idea was tried in this campaign",
+        fingerprint=mark,
+        nearest=tuple(nearest),
+    )
+
+
+def _same_as_root(mark: str, root: Candidate | None) -> str | None:
+    if root is None or fingerprint(root.code) != mark:
+        return None
+    return "the program is the root template unchanged: change a mechanism"
 
 
 def _same_program(mark: str, tried: Iterable[Experiment]) -> str | None:

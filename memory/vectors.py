@@ -17,6 +17,11 @@ import chromadb
 import httpx
 import numpy as np
 from chromadb.api import ClientAPI
+from chromadb.api.client import Client
+from chromadb.api.collection_configuration import (
+    CreateCollectionConfiguration,
+    CreateHNSWConfiguration,
+)
 from chromadb.config import Settings
 from chromadb.errors import ChromaError
 from filelock import FileLock
@@ -25,7 +30,9 @@ from move37.memory.embedding import EMBEDDING_NAME, embed
 from move37.records import UserError
 
 # Wide enough that the approximate index returns the true neighbours of some thousand texts.
-INDEX = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
+INDEX = CreateHNSWConfiguration(
+    space="cosine", ef_construction=200, ef_search=200, max_neighbors=32
+)
 # Neighbours asked of the index for each one wanted; the order is then settled by exact cosines.
 SPARE = 4
 DIGITS = 6
@@ -59,7 +66,8 @@ class Texts:
     def close(self) -> None:
         """Let go of the engine or the connection."""
         with _opening:
-            self._client.close()
+            if isinstance(self._client, Client):
+                self._client.close()
 
     def known(self) -> dict[str, Mapping[str, Any]]:
         """Return the metadata of all texts by id."""
@@ -149,7 +157,10 @@ def _collection(client: ClientAPI, name: str) -> chromadb.Collection:
     made = {"embedding": EMBEDDING_NAME}
     for _ in range(2):
         collection = client.get_or_create_collection(
-            name, embedding_function=None, metadata=made, configuration={"hnsw": INDEX}
+            name,
+            embedding_function=None,
+            metadata=made,
+            configuration=CreateCollectionConfiguration(hnsw=INDEX),
         )
         if (collection.metadata or {}).get("embedding") == EMBEDDING_NAME:
             return collection

@@ -174,7 +174,7 @@ TAGS: dict[str, dict[Gene, tuple[str, ...]]] = {
     "conv_values": dict.fromkeys((3, 4, 8), ("short-convolution",)),
     "shift": {"keys": ("token-shift",), "all": ("token-shift",)},
     "filter_taps": dict.fromkeys((16, 32, 64), ("long-convolution",)),
-    "filter_per_head": {True: ("long-convolution",)},
+    "filter_per_head": {},
     "copy_path": {True: ("direct-copy",)},
     "value_residual": {True: ("value-residual",)},
     "fusion": {

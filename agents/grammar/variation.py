@@ -25,6 +25,7 @@ from move37.records import Value
 
 Kind = Literal["mutation", "crossover", "repair"]
 MOST_COMPANIONS = 6
+DETOUR = 4.0
 LEAST_WEIGHT = 1e-3  # a mechanism that did badly stays reachable
 CROSSOVER_TRIES = 32
 
@@ -109,22 +110,34 @@ def _mutated(
     kept: frozenset[str] = frozenset(),
 ) -> tuple[Genome, str]:
     """Return a mutant that is not banned and whose `kept` genes are as they were."""
-    options = [
+    children: list[tuple[Genome, str]] = []
+    chances: list[float] = []
+    for field, value in _options(genome, kept):
+        child = settle(with_genes(genome, **{field: value}), kept | {field}, rng)
+        if child is not None and child not in banned:
+            children.append((child, field))
+            chances.append(_chance(genome, field, value, weights) / _detour(genome, child))
+    return rng.choices(children, chances)[0]
+
+
+def _options(genome: Genome, kept: frozenset[str]) -> list[tuple[str, Gene]]:
+    return [
         (field, value)
         for field in Genome.model_fields
         if field not in kept
         for value in domain(field)
         if value != gene(genome, field)
     ]
-    chances = [_chance(genome, field, value, weights) for field, value in options]
-    while options:
-        index = rng.choices(range(len(options)), chances)[0]
-        field, value = options.pop(index)
-        chances.pop(index)
-        child = settle(with_genes(genome, **{field: value}), kept | {field}, rng)
-        if child is not None and child not in banned:
-            return child, field
-    raise ValueError("no mutation is left")
+
+
+def _detour(genome: Genome, child: Genome) -> float:
+    """Return how much less likely a mutant is for the genes that had to follow its idea.
+
+    The first is free (a path needs its router, a gated memory its decay); experiments that
+    change one thing at a time teach more.
+    """
+    changed = sum(gene(genome, name) != gene(child, name) for name in Genome.model_fields)
+    return DETOUR ** max(0, changed - 2)
 
 
 def _chance(genome: Genome, field: str, value: Gene, weights: Mapping[str, float]) -> float:
@@ -161,13 +174,7 @@ def _settle_within(
         return genome
     if depth == 0:
         return None
-    moves = [
-        (field, value)
-        for field in rule.genes
-        if field not in pinned
-        for value in domain(field)
-        if value != gene(genome, field)
-    ]
+    moves = [move for move in _options(genome, pinned) if move[0] in rule.genes]
     rng.shuffle(moves)
     for field, value in moves:
         moved = with_genes(genome, **{field: value})

@@ -21,6 +21,7 @@ from move37.records import (
     Baseline,
     Candidate,
     Cognition,
+    Cost,
     CurvePoint,
     Experiment,
     Failed,
@@ -33,7 +34,6 @@ from move37.records import (
     Selection,
     Size,
     TaskScore,
-    Cost,
 )
 from move37.tools.workbench import Workbench
 
@@ -56,7 +56,7 @@ class Scripted(BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as in the interface
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         self.offered[:] = [convert_to_openai_tool(tool)["function"]["name"] for tool in tools]
         return self.bind(**kwargs)
@@ -66,7 +66,7 @@ class Scripted(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as in the interface
+        **kwargs: Any,
     ) -> ChatResult:
         line = self.script[min(len(self.seen), len(self.script) - 1)]
         self.seen.append(list(messages))
@@ -80,7 +80,7 @@ def says(text: str) -> AIMessage:
     return AIMessage(content=text, response_metadata={"model_name": "scripted-1"})
 
 
-def calls(name: str, **arguments: object) -> AIMessage:
+def calls(name: str, /, **arguments: object) -> AIMessage:
     """Return a turn that calls one tool."""
     return AIMessage(
         content="",

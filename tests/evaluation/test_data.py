@@ -54,15 +54,25 @@ def test_held_out_windows_stay_inside_the_text() -> None:
     assert bytes(windows.tokens[0, 0].astype(np.uint8)) == corpus.held_out[:33].tobytes()
 
 
-def test_every_recall_target_was_told_before() -> None:
-    batches = recall_batches(1, (5, 7, 6), vocabulary=32)
-    for row, mask in zip(batches.tokens.reshape(-1, 24), batches.mask.reshape(-1, 23), strict=True):
-        told = dict(zip(row[:12:2], row[1:12:2], strict=True))
-        assert len(told) == 6
+def test_every_recall_target_was_told_before_in_its_episode() -> None:
+    batches = recall_batches(1, (5, 7, 8), vocabulary=32)
+    assert batches.tokens.shape == (5, 7, 32)
+    for row, mask in zip(batches.tokens.reshape(-1, 32), batches.mask.reshape(-1, 31), strict=True):
         asked = np.flatnonzero(mask)
-        assert len(asked) == 6
-        for position in asked:
-            assert told[row[position]] == row[position + 1]
+        assert len(asked) == 8
+        told: dict[int, int] = {}
+        for position in range(31):
+            key, value = int(row[position]), int(row[position + 1])
+            if mask[position]:
+                assert told[key] == value
+            elif key < 16 <= value:
+                told[key] = value
+
+
+def test_recall_rows_mix_easy_and_hard_episodes() -> None:
+    batches = recall_batches(1, (20, 10, 8), vocabulary=32)
+    first_answers = {int(np.flatnonzero(mask)[0]) for mask in batches.mask.reshape(-1, 31)}
+    assert first_answers == {4, 8, 16}
 
 
 def test_the_likelihood_counts_masked_targets_only_and_normalises_itself() -> None:

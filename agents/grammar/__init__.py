@@ -1,0 +1,41 @@
+"""A typed grammar of token mixers over mechanisms of the literature."""
+
+from move37.agents.grammar.describe import describe
+from move37.agents.grammar.genome import (
+    ROOT,
+    Genome,
+    mechanisms,
+    sample,
+    size_of_space,
+    valid,
+)
+from move37.agents.grammar.render import equation, parse, render
+from move37.agents.grammar.variation import (
+    Change,
+    Edit,
+    crossover,
+    difference,
+    mutate,
+    repair,
+)
+from move37.memory.vocabulary import MECHANISMS
+
+__all__ = [
+    "MECHANISMS",
+    "ROOT",
+    "Change",
+    "Edit",
+    "Genome",
+    "crossover",
+    "describe",
+    "difference",
+    "equation",
+    "mechanisms",
+    "mutate",
+    "parse",
+    "render",
+    "repair",
+    "sample",
+    "size_of_space",
+    "valid",
+]

@@ -1,0 +1,454 @@
+"""What people see on the terminal: tables, trees and curves of records, as rich renderables.
+
+Text that a model or a candidate wrote is never read as markup, and its control characters are
+shown instead of obeyed: a terminal takes orders from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from move37.evaluation.standing import (
+    TASK,
+    Against,
+    Standing,
+    against,
+    best,
+    luck_of,
+    name_of,
+    standings,
+    text_noise,
+)
+from move37.records import (
+    Baseline,
+    Campaign,
+    CampaignConfig,
+    CurvePoint,
+    Experiment,
+    Failed,
+    GateReport,
+    Measured,
+    Outcome,
+    Progress,
+)
+
+MIDDLE, NEAR = 0.5, 0.05
+BLOCKS = " ▁▂▃▄▅▆▇█"
+CHART_WIDTH, CHART_HEIGHT = 60, 5
+# How many ended experiments the live board keeps.
+KEPT = 6
+VERDICT_STYLES = {"within noise": "yellow", "better, not yet verified": "green", "worse": "red"}
+
+
+def console() -> Console:
+    """Return a console on standard output; without colours where that is no terminal."""
+    return Console(highlight=False)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return untrusted text without markup and with its control characters made visible."""
+    shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return Text("".join(shown), style=style)
+
+
+def fitness_style(fitness: float | None) -> str:
+    """Return the colour of a fitness; the root template stands at 0.5."""
+    if fitness is None:
+        return "dim"
+    if abs(fitness - MIDDLE) < NEAR:
+        return "yellow"
+    return "green" if fitness > MIDDLE else "red"
+
+
+# --- a campaign --------------------------------------------------------------------------------
+
+
+def leaderboard(campaign: Campaign, experiments: Sequence[Experiment]) -> RenderableType:
+    """Rank what was measured beside the baseline and its noise."""
+    table = Table(title=plain(f"Leaderboard of {campaign.config.name}"), title_justify="left")
+    for column in ("#", "loss", "against baseline", "fitness", "parameters", "from"):
+        table.add_column(column, justify="right")
+    table.add_column("design", overflow="fold")
+    table.add_column("verdict")
+    if campaign.baseline:
+        table.add_row(*_root_row(campaign.baseline))
+    lines = standings(campaign, experiments)
+    for line in lines:
+        table.add_row(*_row(line))
+    return Group(table, *_caution(campaign, lines))
+
+
+def _root_row(baseline: Baseline) -> tuple[RenderableType, ...]:
+    noise = baseline.noise[TASK]
+    spread = f"± {noise.sd:.4f} ({noise.seeds} seeds)"
+    figures = (f"{noise.mean:.4f}", spread, f"{MIDDLE:.3f}", f"{baseline.size.parameters:,}")
+    return ("0", *figures, "", plain(baseline.name), "baseline")
+
+
+def _row(line: Standing) -> tuple[RenderableType, ...]:
+    experiment = line.experiment
+    fitness = experiment.fitness
+    shown = "-" if fitness is None else f"{fitness:.3f}"
+    return (
+        str(experiment.number),
+        f"{line.loss:.4f}",
+        _difference(line.against),
+        Text(shown, style=fitness_style(fitness)),
+        f"{line.parameters:,}",
+        str(experiment.parent),
+        plain(line.name),
+        Text(line.verdict, style=VERDICT_STYLES.get(line.verdict, "dim")),
+    )
+
+
+def _difference(difference: Against | None) -> str:
+    return f"{difference.delta:+.4f} ± {difference.sd:.4f}" if difference else "-"
+
+
+def _caution(campaign: Campaign, lines: Sequence[Standing]) -> Iterator[Text]:
+    noise = text_noise(campaign)
+    if not lines:
+        yield Text("Nothing was measured yet.", style="dim")
+    elif noise:
+        luck = luck_of(len(lines), noise.sd)
+        yield Text(
+            "Loss in nats per byte, held out, lower is better; ± is one standard deviation of the "
+            f"noise. The luckiest of {len(lines)} equal designs would stand near -{luck:.4f}.",
+            style="dim",
+        )
+
+
+def family_tree(campaign: Campaign, experiments: Sequence[Experiment]) -> Tree:
+    """Draw who descends from whom; the root template is number 0."""
+    mean = text_noise(campaign)
+    label = Text("0 ", style="bold").append_text(plain(campaign.config.root))
+    label.append(f"  {mean.mean:.4f} ± {mean.sd:.4f}" if mean else "", style="dim")
+    tree = Tree(label)
+    branches = {0: tree}
+    for experiment in sorted(experiments, key=lambda e: e.number):
+        above = branches.get(experiment.parent, tree)
+        branches[experiment.number] = above.add(_leaf(experiment))
+    return tree
+
+
+def _leaf(experiment: Experiment) -> Text:
+    style = fitness_style(experiment.fitness)
+    label = Text(f"{experiment.number} ", style="bold").append_text(
+        plain(name_of(experiment), style)
+    )
+    outcome = experiment.outcome
+    if isinstance(outcome, Measured):
+        label.append(f"  {outcome.loss(TASK):.4f}")
+    if experiment.fitness is not None:
+        return label.append(f"  fitness {experiment.fitness:.3f}", style=style)
+    return label.append(f"  {experiment.status}{_stage(outcome)}", style="dim")
+
+
+def _stage(outcome: Outcome | None) -> str:
+    return f" at {outcome.stage}" if isinstance(outcome, Failed) else ""
+
+
+def status_view(campaign: Campaign, experiments: Sequence[Experiment]) -> RenderableType:
+    """Say in a few lines where a campaign stands."""
+    config, noise = campaign.config, text_noise(campaign)
+    counts = Counter(experiment.status for experiment in experiments)
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
+    facts = {
+        "campaign": f"{config.name}, tier {config.tier}, seed {config.seed}",
+        "experiments": f"{len(experiments)} of {config.experiments} ended: {ended}",
+        "baseline": "not measured yet",
+        "best": "nothing scored yet",
+        "time": duration(sum(e.seconds for e in experiments)),
+        "models": ", ".join(sorted(set(config.models.values()))) or "-",
+    }
+    if noise:
+        spread = f"{noise.mean:.4f} ± {noise.sd:.4f} over {noise.seeds} seeds"
+        facts["baseline"] = f"{config.root} {spread}"
+    if top := best(campaign, experiments):
+        number, result = top.experiment.number, f"{_difference(top.against)}, {top.verdict}"
+        facts["best"] = f"#{number} {top.name}: fitness {top.experiment.fitness:.3f}, {result}"
+    return _facts(facts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as 4s, 3m 07s or 2h 05m."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def _facts(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, plain(value))
+    return table
+
+
+# --- one experiment ----------------------------------------------------------------------------
+
+
+def experiment_view(experiment: Experiment, parent_code: str) -> RenderableType:
+    """Show one experiment: idea, lineage, gates, curves, result, and its code as a diff."""
+    head = Text(f"Experiment {experiment.number}  ", style="bold")
+    head.append_text(plain(name_of(experiment), fitness_style(experiment.fitness)))
+    parts: list[RenderableType] = [head, _facts(_lineage(experiment))]
+    if experiment.proposal:
+        parts += [Rule("motivation", align="left"), plain(experiment.proposal.motivation)]
+        parts += [Rule("hypothesis", align="left"), plain(experiment.proposal.hypothesis)]
+    parts += _outcome_parts(experiment.outcome)
+    if experiment.analysis:
+        parts += [Rule("analysis", align="left"), plain(experiment.analysis.summary)]
+        parts += [plain(f"- {lesson}") for lesson in experiment.analysis.lessons]
+    if experiment.proposal:
+        parts += [Rule("code against the parent", align="left")]
+        parts += [_diff(parent_code, experiment.proposal.code)]
+    return Group(*parts)
+
+
+def _lineage(experiment: Experiment) -> dict[str, str]:
+    facts = {
+        "id": experiment.id,
+        "status": f"{experiment.status} {experiment.reason}".strip(),
+        "parent": f"{experiment.parent} ({experiment.selection_reason or 'no reason given'})",
+        "references": ", ".join(map(str, experiment.references)) or "-",
+        "time": duration(experiment.seconds),
+    }
+    if experiment.judgement:
+        terms = ", ".join(f"{k} {v:.3f}" for k, v in experiment.judgement.terms.items())
+        facts["fitness"] = f"{experiment.judgement.fitness:.3f} = {terms}"
+        facts["judge"] = experiment.judgement.rubric.reason
+    return facts | {f"revision {i}": text for i, text in enumerate(experiment.revisions, start=1)}
+
+
+def _outcome_parts(outcome: Outcome | None) -> list[RenderableType]:
+    if outcome is None:
+        return []
+    parts: list[RenderableType] = []
+    if isinstance(outcome, Failed):
+        parts += [Rule(f"failed at {outcome.stage}", align="left"), plain(outcome.reason, "red")]
+        parts += [plain(outcome.log, "dim")] if outcome.log else []
+    if outcome.gates:
+        parts += [Rule("gates", align="left"), gate_table(outcome.gates)]
+    if isinstance(outcome, Measured):
+        parts += [Rule("held out", align="left"), _scores(outcome, None)]
+    return [*parts, *curves(outcome.curve)]
+
+
+def gate_table(report: GateReport) -> Table:
+    """Show each gate with the figure that was measured and its limit."""
+    table = Table(caption=f"{report.seconds:.1f} s", caption_justify="left")
+    table.add_column("gate")
+    table.add_column("what it checks", overflow="fold")
+    table.add_column("")
+    table.add_column("measured", justify="right")
+    table.add_column("limit", justify="right")
+    table.add_column("detail", overflow="fold")
+    for gate in report.gates:
+        mark = Text("passed", style="green") if gate.passed else Text("failed", style="bold red")
+        figures = (f"{gate.figure:.2g}", f"{gate.threshold:.2g}")
+        table.add_row(gate.id, plain(gate.name), mark, *figures, plain(gate.detail))
+    return table
+
+
+def measured_view(measured: Measured, baseline: Baseline) -> RenderableType:
+    """Show the result of one evaluation beside the baseline's noise."""
+    cost, size = measured.cost, measured.size
+    facts = {
+        "parameters": f"{size.parameters:,} (baseline {baseline.size.parameters:,})",
+        "state": f"{size.state_bytes:,} bytes a sequence and layer",
+        "time": f"gates {cost.gate_seconds:.1f} s, training {cost.train_seconds:.1f} s, "
+        f"scoring {cost.score_seconds:.1f} s",
+        "memory": f"{cost.peak_bytes / 2**20:.0f} MiB at most",
+    }
+    parts = (gate_table(measured.gates), _scores(measured, baseline), _facts(facts))
+    return Group(*parts, *curves(measured.curve))
+
+
+def _scores(measured: Measured, baseline: Baseline | None) -> Table:
+    table = Table()
+    columns = ("held out", "nats a token", "baseline", "difference", "verdict")
+    for column in columns if baseline else columns[:2]:
+        table.add_column(column)
+    for task in dict.fromkeys(score.task for score in measured.scores):
+        loss = measured.loss(task)
+        table.add_row(plain(task), f"{loss:.4f}", *_compared(measured, task, baseline))
+    return table
+
+
+def _compared(measured: Measured, task: str, baseline: Baseline | None) -> tuple[str, ...]:
+    noise = baseline.noise.get(task) if baseline else None
+    if noise is None:
+        return ()
+    seeds = sum(score.task == task for score in measured.scores)
+    difference = against(measured.loss(task), seeds, noise)
+    return (f"{noise.mean:.4f} ± {noise.sd:.4f}", _difference(difference), difference.verdict)
+
+
+def curves(points: Sequence[CurvePoint]) -> Iterator[RenderableType]:
+    """Draw the training loss of each task as a small chart of block characters."""
+    for task in dict.fromkeys(point.task for point in points):
+        of_task = [point for point in points if point.task == task]
+        if len(of_task) > 1:
+            title = f"training loss, {task}: {of_task[0].loss:.3f} to {of_task[-1].loss:.3f}"
+            yield Rule(plain(f"{title} in {of_task[-1].step} steps"), align="left")
+            yield chart([point.loss for point in of_task])
+
+
+def chart(values: Sequence[float], width: int = CHART_WIDTH, height: int = CHART_HEIGHT) -> Text:
+    """Draw values as columns of eighth blocks; the axis runs from their least to their largest."""
+    count = min(width, len(values))
+    cells = [
+        values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)
+    ]
+    means = [sum(cell) / len(cell) for cell in cells]
+    low, high = min(means), max(means)
+    full = (len(BLOCKS) - 1) * height
+    heights = [1 + round((full - 1) * (v - low) / ((high - low) or 1.0)) for v in means]
+    rows = []
+    for level in reversed(range(height)):
+        filled = (min(8, max(0, h - 8 * level)) for h in heights)
+        label = {height - 1: f"{high:8.3f}", 0: f"{low:8.3f}"}.get(level, " " * 8)
+        rows.append(f"{label} ┤" + "".join(BLOCKS[part] for part in filled))
+    return Text("\n".join(rows), style="cyan", no_wrap=True)
+
+
+def _diff(before: str, after: str) -> RenderableType:
+    lines = difflib.unified_diff(
+        plain(before).plain.splitlines(), plain(after).plain.splitlines(), "parent", "candidate",
+        lineterm="",
+    )  # fmt: skip
+    text = "\n".join(lines)
+    if not text:
+        return Text("the same code", style="dim")
+    return Syntax(text, "diff", theme="ansi_dark", background_color="default", word_wrap=True)
+
+
+# --- a campaign that runs ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One experiment on the board; `began` and `origin` say since when and which step it trains."""
+
+    progress: Progress
+    since: float
+    began: float
+    origin: int
+
+    def left(self, now: float) -> str:
+        """Return the time that the training of this task still needs."""
+        done = self.progress.step - self.origin
+        if done <= 0 or not self.progress.total:
+            return ""
+        seconds = (now - self.began) / done * (self.progress.total - self.progress.step)
+        return f"{duration(max(0.0, seconds))} left"
+
+
+class LiveBoard:
+    """Where each running experiment stands; told by many threads, silent off a terminal."""
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        terminal: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._console = terminal or console()
+        self._clock = clock
+        self._start = clock()
+        self._lock = threading.Lock()
+        self._running: dict[tuple[int, str], _Line] = {}
+        self._ended: dict[int, Text] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self.view,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Take one sign of life."""
+        # Seeds of the baseline run side by side as experiment 0; `seed 3 text` tells them apart.
+        number = progress.experiment
+        place = (number, "" if number else progress.detail[:7])
+        with self._lock:
+            if number:
+                self._running = {key: line for key, line in self._running.items() if key[0]}
+            if progress.node == "archive" and progress.event == "ended":
+                self._end(place, progress)
+            else:
+                self._running[place] = self._follow(self._running.get(place), progress)
+
+    def finish(self, experiment: Experiment) -> None:
+        """Show a finished experiment with its result."""
+        with self._lock:
+            self._ended[experiment.number] = Text("  ").append_text(_leaf(experiment))
+
+    def view(self) -> RenderableType:
+        """Return the board as it stands."""
+        now = self._clock()
+        table = Table.grid(padding=(0, 2))
+        with self._lock:
+            for (number, _seed), line in sorted(self._running.items()):
+                table.add_row(*_board_row(number, line, now))
+            ended = tuple(self._ended.values())
+            count = f"{len(ended)} ended here, {self._config.experiments} planned"
+        spent = duration(now - self._start)
+        head = Text(f"{self._config.name}  {count}, {spent}", style="bold")
+        return Group(head, *ended[-KEPT:], table)
+
+    def _follow(self, known: _Line | None, progress: Progress) -> _Line:
+        now = self._clock()
+        since = known.since if known else now
+        if known and _same_run(known.progress, progress):
+            return _Line(progress, since, known.began, known.origin)
+        return _Line(progress, since, now, progress.step)
+
+    def _end(self, place: tuple[int, str], progress: Progress) -> None:
+        line = self._running.pop(place, None)
+        spent = f" after {duration(self._clock() - line.since)}" if line else ""
+        text = Text(f"  {progress.experiment} archived{spent}  ", style="dim")
+        self._ended.setdefault(progress.experiment, text.append_text(plain(progress.detail)))
+
+
+def _same_run(before: Progress, now: Progress) -> bool:
+    return (before.node, before.detail) == (now.node, now.detail) and before.step <= now.step
+
+
+def _board_row(number: int, line: _Line, now: float) -> tuple[RenderableType, ...]:
+    progress = line.progress
+    steps = f"step {progress.step}/{progress.total}" if progress.total else ""
+    loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+    name = f"experiment {number}" if number else "baseline"
+    told = plain(progress.detail or (progress.event if progress.event != "started" else ""))
+    waited = duration(now - line.since)
+    return (f"  {name}", Text(progress.node, "cyan"), told, steps, loss, waited, line.left(now))

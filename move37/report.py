@@ -1,0 +1,279 @@
+"""One self-contained HTML file of a campaign; it opens offline.
+
+Names, motivations, code and logs come from models and candidates and are hostile: everything is
+escaped, and the page's own policy allows its two scripts by their hashes and no connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import html
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from move37.evaluation.standing import (
+    SIGMAS,
+    TASK,
+    Standing,
+    best,
+    luck_of,
+    name_of,
+    standings,
+    text_noise,
+)
+from move37.records import Campaign, Candidate, Experiment, Failed, Measured, UserError, Value
+
+Figure = dict[str, Any]
+DIFF_CLASSES = {"+": "added", "-": "removed", "@": "place"}
+ROW, COLUMN = 1.0, 1.0
+
+
+class Spent(Value):
+    """Seconds of one experiment by what they were spent on."""
+
+    number: int
+    gates: float
+    training: float
+    scoring: float
+    other: float
+
+
+def write_report(
+    campaign: Campaign, experiments: Sequence[Experiment], root: Candidate, path: Path
+) -> Path:
+    """Write the report of a campaign to `path`, whole or not at all, and return the path.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    text = render_report(campaign, experiments, root)
+    try:
+        _write_whole(path, text)
+    except OSError as error:
+        reason = f"cannot write the report {path} ({error.strerror}): free space or fix its rights"
+        raise UserError(reason) from error
+    return path
+
+
+def render_report(
+    campaign: Campaign, experiments: Sequence[Experiment], root: Candidate
+) -> str:
+    """Return the report as HTML."""
+    ordered = sorted(experiments, key=lambda experiment: experiment.number)
+    top = best(campaign, ordered)
+    library, script = get_plotlyjs(), _resource("report.js")
+    noise = text_noise(campaign)
+    lines = standings(campaign, ordered)
+    spent = [spent_on(experiment) for experiment in ordered]
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    page.filters["duration"] = _duration
+    return page.from_string(_resource("report.html.j2")).render(
+        campaign=campaign,
+        experiments=ordered,
+        root=root,
+        noise=noise,
+        best=top,
+        lines=lines,
+        luck=luck_of(len(lines), noise.sd) if noise else 0.0,
+        names={experiment.number: name_of(experiment) for experiment in ordered} | {0: root.name},
+        counts=_counts(ordered),
+        failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],
+        diff=_diff(top, ordered, root) if top else [],
+        spent=spent,
+        total={name: sum(getattr(s, name) for s in spent) for name in _PARTS},
+        tokens=_tokens(ordered),
+        figures=_figures(campaign, ordered, root, top),
+        library=library,
+        script=script,
+        policy=_policy(library, script),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("move37").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        os.chmod(draft, 0o644)  # mkstemp makes it private
+        Path(draft).replace(path)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _policy(*scripts: str) -> str:
+    """Return a content security policy that runs exactly these scripts and fetches nothing."""
+    digests = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    pictures = "img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; {pictures}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+# --- what is counted ---------------------------------------------------------------------------
+
+_PARTS = ("gates", "training", "scoring", "other")
+
+
+def spent_on(experiment: Experiment) -> Spent:
+    """Split an experiment's seconds; `other` is everything that no evaluation accounts for."""
+    cost = experiment.outcome.cost if experiment.outcome else None
+    known = (cost.gate_seconds, cost.train_seconds, cost.score_seconds) if cost else (0.0, 0.0, 0.0)
+    gates, training, scoring = known
+    rest = max(0.0, experiment.seconds - sum(known))
+    return Spent(
+        number=experiment.number, gates=gates, training=training, scoring=scoring, other=rest
+    )
+
+
+def _counts(experiments: Sequence[Experiment]) -> dict[str, int]:
+    counts = dict.fromkeys(("scored", "failed", "refused", "unjudged"), 0)
+    for experiment in experiments:
+        counts[experiment.status] += 1
+    return counts
+
+
+def _tokens(experiments: Sequence[Experiment]) -> list[tuple[str, str, int, int, int, float]]:
+    """Return role, model, calls, input, output and seconds, summed over the campaign."""
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
+    for use in (use for experiment in experiments for use in experiment.usage):
+        row = sums[use.role, use.model]
+        parts = (use.calls, use.input_tokens, use.output_tokens, use.seconds)
+        row[:] = [a + b for a, b in zip(row, parts, strict=True)]
+    return [
+        (role, model, int(calls), int(read), int(written), seconds)
+        for (role, model), (calls, read, written, seconds) in sums.items()
+    ]
+
+
+def _diff(
+    top: Standing, experiments: Sequence[Experiment], root: Candidate
+) -> list[tuple[str, str]]:
+    """Return (CSS class, line) of the best design's code against its parent's."""
+    number = top.experiment.parent
+    parent = next((e.proposal for e in experiments if e.number == number and e.proposal), None)
+    before, after = (parent or root).code, top.experiment.proposal
+    lines = difflib.unified_diff(
+        before.splitlines(),
+        after.code.splitlines() if after else [],
+        f"{number} {parent.name if parent else root.name}",
+        f"{top.experiment.number} {top.name}",
+        lineterm="",
+    )
+    return [(DIFF_CLASSES.get(line[:1], ""), line) for line in lines]
+
+
+# --- figures: plotly's own JSON, coloured in the browser to fit light and dark ------------------
+
+
+def _figures(
+    campaign: Campaign, experiments: Sequence[Experiment], root: Candidate, top: Standing | None
+) -> dict[str, Figure]:
+    figures = {"tree": tree_figure(experiments, root)}
+    if any(isinstance(experiment.outcome, Measured) for experiment in experiments):
+        figures["fitness"] = fitness_figure(experiments, root)
+        figures["loss"] = loss_figure(campaign, experiments)
+    if campaign.baseline or top:
+        figures |= curve_figures(campaign, top)
+    if experiments:
+        figures["cost"] = cost_figure([spent_on(experiment) for experiment in experiments])
+    return {name: figure for name, figure in figures.items() if figure["data"]}
+
+
+def _label(number: int, name: str, *facts: str) -> str:
+    """Return a hover text; plotly reads a subset of HTML, so the name is escaped once more."""
+    return "<br>".join((f"<b>{number}</b> {html.escape(name)}", *facts))
+
+
+def _hover(experiment: Experiment) -> str:
+    facts = [experiment.status]
+    if isinstance(experiment.outcome, Measured):
+        facts.append(f"loss {experiment.outcome.loss(TASK):.4f}")
+    if isinstance(experiment.outcome, Failed):
+        facts.append(f"at {experiment.outcome.stage}")
+    if experiment.fitness is not None:
+        facts.append(f"fitness {experiment.fitness:.3f}")
+    return _label(experiment.number, name_of(experiment), *facts)
+
+
+def tree_places(parents: dict[int, int]) -> dict[int, tuple[float, int]]:
+    """Return (column, depth) of each number, 0 included: leaves side by side, parents centred."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for number in sorted(parents):
+        known = parents[number] if parents[number] in parents else 0
+        children[known if known < number else 0].append(number)
+    depth, order, todo = {0: 0}, [], [0]
+    while todo:
+        number = todo.pop()
+        order.append(number)
+        for child in reversed(children[number]):
+            depth[child] = depth[number] + 1
+            todo.append(child)
+    leaves = [number for number in order if not children[number]]
+    column = {number: place * COLUMN for place, number in enumerate(leaves)}
+    for number in reversed(order):
+        if below := children[number]:
+            column[number] = (column[below[0]] + column[below[-1]]) / 2
+    return {number: (column[number], depth[number]) for number in order}
+
+
+def tree_figure(experiments: Sequence[Experiment], root: Candidate) -> Figure:
+    """Draw who descends from whom, coloured by fitness; what has no fitness is hollow."""
+    places = tree_places({e.number: e.parent for e in experiments})
+    by_number = {experiment.number: experiment for experiment in experiments}
+    edges_x: list[float | None] = []
+    edges_y: list[float | None] = []
+    for experiment in experiments:
+        above = places[experiment.parent if experiment.parent in places else 0]
+        here = places[experiment.number]
+        edges_x += [above[0], here[0], None]
+        edges_y += [-above[1], -here[1], None]
+    scored = [(0, root.fitness, _label(0, root.name, "root template"))]
+    scored += [(e.number, e.fitness, _hover(e)) for e in experiments if e.fitness is not None]
+    hollow = [(n, 0.0, _hover(e)) for n, e in by_number.items() if e.fitness is None]
+    edges = {"x": edges_x, "y": edges_y, "mode": "lines", "hoverinfo": "skip", "role": "edge"}
+    dots = _dots(scored, places) | {"role": "scored"}
+    dots["marker"] = {"color": [fitness for _, fitness, _ in scored], "cmin": 0.2, "cmid": 0.5}
+    dots["marker"] |= {"cmax": 0.8, "size": 24}
+    empty = _dots(hollow, places) | {"role": "hollow", "marker": {"size": 20}}
+    hidden = {"visible": False}
+    rows = max(depth for _, depth in places.values()) + 1
+    return _figure([edges, dots, empty], height=120 + 70 * rows, xaxis=hidden, yaxis=hidden)
+
+
+def _dots(
+    rows: Sequence[tuple[int, float, str]], places: dict[int, tuple[float, int]]
+) -> Figure:
+    return {
+        "x": [places[number][0] for number, _, _ in rows],
+        "y": [-places[number][1] for number, _, _ in rows],
+        "text": [str(number) for number, _, _ in rows],
+        "hovertext": [label for _, _, label in rows],
+        "hoverinfo": "text",
+        "mode": "markers+text",
+    }
+
+
+def _figure(data: list[Figure], height: int = 320, **layout: Any) -> Figure:
+    return {"data": [trace | {"type": trace.get("type", "scatter")} for trace in data],
+            "layout": {"height": height, **layout}}

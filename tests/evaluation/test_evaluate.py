@@ -1,0 +1,144 @@
+"""One file in, one outcome out, through real boxes at the smoke tier."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from move37.arch_templates.catalog import template_source
+from move37.evaluation.baseline import load_or_measure
+from move37.evaluation.data import load_corpus
+from move37.evaluation.evaluate import Evaluator
+from move37.evaluation.isolation import Nursery
+from move37.evaluation.tiers import load_tier
+from move37.records import Baseline, CurvePoint, Failed, Measured
+from tests.evaluation.test_gates import CLEAN, HEAD
+
+SOURCE = template_source("delta_net")
+
+
+@pytest.fixture(scope="session")
+def evaluator(nursery: Nursery) -> Evaluator:
+    return Evaluator(load_tier("smoke"), load_corpus(), nursery)
+
+
+@pytest.fixture(scope="session")
+def baseline(evaluator: Evaluator, tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    folder = tmp_path_factory.mktemp("baselines")
+    return load_or_measure(evaluator, "delta_net", SOURCE, folder, 2, lambda _: lambda *_: None)
+
+
+def test_a_template_is_measured_bit_for_bit_the_same_twice(evaluator: Evaluator) -> None:
+    seen: list[CurvePoint] = []
+    first = evaluator.evaluate(SOURCE, 0, watch=lambda _, point, __: seen.append(point))
+    second = evaluator.evaluate(SOURCE, 0)
+    assert isinstance(first, Measured), first
+    assert isinstance(second, Measured)
+    assert first.scores == second.scores
+    assert first.size == second.size
+    assert seen == list(first.curve)
+    assert first.loss("text") < 4.5
+    assert first.size.parameters > first.size.mixer_parameters > 1000
+    assert first.cost.cpu_seconds > 0
+    assert first.provenance == evaluator.provenance
+
+
+def test_another_seed_gives_another_loss(evaluator: Evaluator, baseline: Baseline) -> None:
+    losses = [score.loss for score in baseline.scores if score.task == "text"]
+    assert len(set(losses)) == len(losses) == 2
+    assert baseline.noise["text"].sd > 0
+
+
+def test_the_noise_floor_comes_from_the_cache_the_second_time(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    runs: list[int] = []
+
+    def watch(seed: int) -> object:
+        runs.append(seed)
+        return lambda *_: None
+
+    first = load_or_measure(evaluator, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
+    again = load_or_measure(evaluator, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
+    assert first == again
+    assert sorted(runs) == [0, 1]
+
+
+def test_a_gate_failure_ends_the_evaluation_before_training(evaluator: Evaluator) -> None:
+    failed = evaluator.evaluate(HEAD + "        return v.flip(1), sums[:, -1:]\n", 0)
+    assert isinstance(failed, Failed)
+    assert failed.stage == "gate"
+    assert failed.gates is not None
+    assert failed.curve == ()
+    assert "position t may use" in failed.reason
+
+
+def test_a_loss_that_turns_nan_ends_the_run_at_that_step(evaluator: Evaluator) -> None:
+    body = """
+        if self.training and torch.is_grad_enabled():
+            self.calls += 1
+            if self.calls > 5:
+                sums = sums * float("nan")
+        return sums, sums[:, -1:]
+"""
+    failed = evaluator.evaluate(HEAD + body, 0)
+    assert isinstance(failed, Failed)
+    assert failed.stage == "train"
+    assert "nan" in failed.reason
+    assert "step 6" in failed.reason
+
+
+def test_a_diverging_run_is_stopped(evaluator: Evaluator) -> None:
+    body = "        return sums * 1e3 * (1 + self.value.weight.abs().sum()) ** 4, sums[:, -1:]\n"
+    failed = evaluator.evaluate(HEAD + body, 0)
+    assert isinstance(failed, Failed)
+    assert failed.stage == "train"
+    assert len(failed.curve) < 40
+
+
+def test_a_slow_candidate_is_stopped_by_its_step_time(
+    evaluator: Evaluator, baseline: Baseline
+) -> None:
+    body = """
+        if torch.is_grad_enabled():
+            for _ in range(400):
+                sums = sums + 0 * torch.matmul(self.value.weight, self.value.weight).sum()
+        return sums, sums[:, -1:]
+"""
+    fast = {task: 0.002 for task in baseline.step_seconds}
+    quick = baseline.model_copy(update={"step_seconds": fast})
+    failed = evaluator.evaluate(HEAD + body, 0, quick)
+    assert isinstance(failed, Failed)
+    assert "too slow" in failed.reason
+
+
+def test_an_abnormally_low_loss_is_stopped(evaluator: Evaluator, baseline: Baseline) -> None:
+    high = tuple(point.model_copy(update={"loss": 50.0}) for point in baseline.curve)
+    failed = evaluator.evaluate(SOURCE, 0, baseline.model_copy(update={"curve": high}))
+    assert isinstance(failed, Failed)
+    assert "abnormally low loss" in failed.reason
+
+
+def test_a_rehearsal_takes_seconds_and_tells_whether_it_runs(evaluator: Evaluator) -> None:
+    short = evaluator.rehearse(HEAD + CLEAN, 3)
+    assert isinstance(short, Measured)
+    assert max(point.step for point in short.curve) == 3
+
+
+def test_the_trusted_process_never_imports_torch() -> None:
+    script = (
+        "import sys\n"
+        "from move37.arch_templates.catalog import template_source\n"
+        "from move37.evaluation.data import load_corpus\n"
+        "from move37.evaluation.evaluate import Evaluator\n"
+        "from move37.evaluation.isolation import Nursery\n"
+        "from move37.evaluation.tiers import load_tier\n"
+        "with Nursery() as nursery:\n"
+        "    evaluator = Evaluator(load_tier('smoke'), load_corpus(), nursery)\n"
+        "    assert evaluator.rehearse(template_source('delta_net'), 2).kind == 'measured'\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,131 @@
+"""The command line as a user meets it, above all with wrong input."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from move37.arch_templates.catalog import template_source
+from move37.cli import parse_budget
+from move37.records import UserError
+
+
+def move37(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with its runs and cache under `home`."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MOVE37_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "move37", *arguments],
+        env={**clean, "MOVE37_HOME": str(home), "MOVE37_CACHE": str(home / "cache"), **environment},
+        cwd=home if home.is_dir() else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def is_one_clear_line(result: subprocess.CompletedProcess[str], pattern: str) -> None:
+    """Assert exit code 2, one line that says what to do, no traceback."""
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert re.search(pattern, result.stderr), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1.5m", 90)]
+)
+def test_a_budget_is_a_number_with_a_unit(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["30", "30 m", "m", "30x", "1h30", "-5m", ""])
+def test_a_budget_without_a_proper_unit_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="90s, 30m, 2h"):
+        parse_budget(text)
+
+
+def test_help_answers_without_loading_anything_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from move37.cli import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "heavy = {'torch', 'langchain_core', 'langgraph', 'chromadb', 'sqlalchemy', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "pattern"),
+    [
+        (["run", "--budget", "30"], {}, "--budget 30: write a number with a unit"),
+        (["run", "--tier", "cluster"], {}, "unknown tier 'cluster'"),
+        (["run", "--tier", "absent.toml"], {}, "tier file .*cannot be read"),
+        (["run", "--campaign", "a/b"], {}, "--name"),
+        (["run", "--text", "absent"], {}, "no such file or folder"),
+        (["run", "--fitness", "best"], {}, "--fitness"),
+        (["run"], {"MOVE37_MODEL": "nobody:x"}, "nobody"),
+        (["run"], {"MOVE37_MODEL": "openai:gpt-5-mini"}, "has no key"),
+        (["run"], {"MOVE37_MODLE": "x"}, "unknown variable MOVE37_MODLE"),
+        (["run"], {"MOVE37_SLOTS": "two"}, "MOVE37_SLOTS"),
+        (["run", "--resume"], {}, "there is no campaign yet"),
+        (["show", "3"], {}, "there is no campaign yet"),
+        (["check", "absent.py"], {}, "absent.py: cannot be read"),
+        (["evaluate", "absent.py"], {}, "absent.py: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], pattern: str
+) -> None:
+    result = move37(tmp_path, *arguments, **environment)
+    is_one_clear_line(result, pattern)
+    assert not [p for p in tmp_path.rglob("*") if p.name.startswith("c20")]
+
+
+def test_a_file_with_a_syntax_error_fails_the_check_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("class TokenMixer(:\n")
+    result = move37(tmp_path, "check", "broken.py")
+    assert result.returncode == 1
+    assert "line 1" in result.stdout
+
+
+def test_a_good_file_passes_the_check(tmp_path: Path) -> None:
+    (tmp_path / "mixer.py").write_text(template_source("delta_net"))
+    result = move37(tmp_path, "check", "mixer.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "G10" in result.stdout
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    assert move37(tmp_path, "run", "--resume").returncode == 2
+    path = tmp_path / "move37.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("update alembic_version set version_num = '9999'")
+    database.close()
+    before = path.read_bytes()
+    is_one_clear_line(move37(tmp_path, "status"), "newer")
+    assert path.read_bytes() == before
+
+
+def test_when_the_disk_takes_no_more_nothing_is_lost(tmp_path: Path) -> None:
+    # A limit on the size of files stops writes in the middle, as a full disk does.
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+    command = f"{limited}import sys; sys.argv = ['move37', 'run', '--tier', 'smoke', '-n', '1']; "
+    result = subprocess.run(
+        [sys.executable, "-c", f"{command}from move37.cli import main; main()"],
+        env={**os.environ, "MOVE37_HOME": str(tmp_path), "MOVE37_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    is_one_clear_line(result, "free space|full|File too large|disk")
+    again = move37(tmp_path, "run", "--tier", "smoke", "-n", "1")
+    assert again.returncode == 0, again.stderr
