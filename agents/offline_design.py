@@ -11,6 +11,7 @@ from move37.agents import grammar
 from move37.agents.briefs import EngineerBrief, ResearchBrief
 from move37.agents.offline_turn import Call, Done, Turn
 from move37.memory.vocabulary import MECHANISMS
+from move37.tools.fencing import one_line
 
 CROSSOVER = 0.25
 MOST_MUTATIONS = 4
@@ -21,23 +22,37 @@ _MOTIVATION_LIMIT = 4000
 
 @dataclass(frozen=True)
 class Draft:
-    """A design with its history; the last change is the one a failure is blamed on."""
+    """A design and the change that leads to it from its parent; `repairs` came after."""
 
+    parent: grammar.Genome
     genome: grammar.Genome
-    changes: tuple[grammar.Change, ...]
+    change: grammar.Change
+    repairs: tuple[grammar.Change, ...] = ()
 
     @property
     def told(self) -> str:
-        """Why each change was made."""
-        return " ".join(dict.fromkeys(grammar.describe(change) for change in self.changes))
+        """Why the design is as it is, without what a repair took out again."""
+        mended = [grammar.describe(repair) for repair in self.repairs]
+        return " ".join([grammar.describe(self.change), *mended])
 
     def code(self, name: str) -> str:
-        """Return the code, with the last change noted beside the genome for a later repair."""
+        """Return the code; the change stands beside the genome, for a repair to undo."""
         text = grammar.render(self.genome, name, self.told)
-        note = f"{_CHANGE}{self.changes[-1].model_dump_json()}"
         lines = text.splitlines()
         at = next(i for i, line in enumerate(lines) if line.startswith("# grammar:"))
+        note = f"{_CHANGE}{self.change.model_dump_json()}"
         return "\n".join([*lines[: at + 1], note, *lines[at + 1 :], ""])
+
+    def mended(self, reason: str, rng: random.Random) -> Draft:
+        """Return the design with what the reason blames undone or replaced."""
+        genome, repair = grammar.repair(self.genome, self.change, reason, rng)
+        change = _change(self.parent, genome, self.change)
+        return Draft(self.parent, genome, change, (*self.repairs, repair))
+
+
+def _change(parent: grammar.Genome, genome: grammar.Genome, idea: grammar.Change) -> grammar.Change:
+    """Return the whole change from the parent, led by the idea where that is still in it."""
+    return grammar.difference(parent, genome, idea.kind, idea.field)
 
 
 # --- researcher --------------------------------------------------------------------------------
@@ -76,27 +91,29 @@ def _draft(brief: ResearchBrief, turn: Turn) -> Draft:
     weights = _weights(brief.payoffs, _retrieved(brief, turn))
     draft = _first(brief, weights, rng)
     for failure in _failures(turn)[:1]:
-        draft = _mended(draft, failure, rng)
+        draft = draft.mended(failure, rng)
     return draft
 
 
 def _first(brief: ResearchBrief, weights: Mapping[str, float], rng: random.Random) -> Draft:
     """Cross with a reference or mutate; each refused attempt adds one more mutation."""
-    genome = _genome(brief.selection.parent.code)
-    mates = [
-        mate
-        for reference in brief.selection.references
-        if (mate := grammar.parse(reference.code)) is not None and mate != genome
-    ]
+    parent = genome = _genome(brief.selection.parent.code)
+    mates = _mates(brief, parent)
     changes: list[grammar.Change] = []
     if mates and rng.random() < CROSSOVER:
-        genome, change = grammar.crossover(genome, rng.choice(mates), rng)
+        genome, change = grammar.crossover(parent, rng.choice(mates), rng)
         changes.append(change)
     wanted = min(1 + brief.attempt, MOST_MUTATIONS)
-    while len(changes) < wanted:
+    while len(changes) < wanted or genome in (parent, *mates):
         genome, change = grammar.mutate(genome, rng, weights)
         changes.append(change)
-    return Draft(genome, tuple(changes))
+    return Draft(parent, genome, _change(parent, genome, changes[0]))
+
+
+def _mates(brief: ResearchBrief, parent: grammar.Genome) -> list[grammar.Genome]:
+    """Return the genomes of the references that differ from the parent's."""
+    genomes = [grammar.parse(reference.code) for reference in brief.selection.references]
+    return [genome for genome in genomes if genome is not None and genome != parent]
 
 
 def _weights(payoffs: Mapping[str, float], retrieved: Iterable[str]) -> dict[str, float]:
@@ -129,12 +146,6 @@ def _retrieved(brief: ResearchBrief, turn: Turn) -> set[str]:
 def _failures(turn: Turn) -> list[str]:
     """Return the reasons of the failed checks and short runs, in order."""
     return [done.failure for done in turn.done if done.failure is not None]
-
-
-def _mended(draft: Draft, reason: str, rng: random.Random) -> Draft:
-    """Return the design with its last change undone or replaced."""
-    genome, change = grammar.repair(draft.genome, draft.changes[-1], reason, rng)
-    return Draft(genome, (*draft.changes, change))
 
 
 def _name(brief: ResearchBrief, draft: Draft) -> str:
@@ -195,17 +206,27 @@ def engineer_turn(turn: Turn) -> Call:
 def _repaired(brief: EngineerBrief, turn: Turn) -> Draft:
     """Return the mended design: the same at every turn, and mended once more after a failure."""
     rng = random.Random(f"{brief.seed}:{brief.number}:repair:{brief.round}")
-    genome = grammar.parse(brief.proposal.code)
-    change = _blamed(brief.proposal.code)
     reasons = [f"{brief.failed.stage}: {brief.failed.reason}", *_failures(turn)[:1]]
-    if genome is None or change is None:
-        # Code of another author: nothing says what to undo, so the plainest design stands in.
+    genome = grammar.parse(brief.proposal.code)
+    if genome is None:
+        # Code of another author: nothing says what to undo, so a plain design stands in for it.
         genome, change = grammar.mutate(grammar.ROOT, rng, {})
-        reasons = reasons[1:]
-    draft = Draft(genome, (change,))
+        draft, reasons = Draft(grammar.ROOT, genome, change), reasons[1:]
+    else:
+        draft = _noted(brief.proposal.code, genome)
     for reason in reasons:
-        draft = _mended(draft, reason, rng)
+        draft = draft.mended(reason, rng)
     return draft
+
+
+def _noted(code: str, genome: grammar.Genome) -> Draft:
+    """Return the design as its author noted it; without a note the root counts as its parent."""
+    change = _blamed(code)
+    parent = grammar.ROOT
+    if change is None:
+        return Draft(parent, genome, grammar.difference(parent, genome, "mutation"))
+    old = {edit.field: edit.old for edit in change.edits}
+    return Draft(genome.model_copy(update=old), genome, change)
 
 
 def _blamed(code: str) -> grammar.Change | None:
@@ -228,10 +249,12 @@ def _trial(brief: EngineerBrief, turn: Turn) -> Call | None:
 
 def _repair(brief: EngineerBrief, draft: Draft) -> dict[str, object]:
     """Return the structured answer of the engineer."""
-    blamed = grammar.describe(draft.changes[0])
-    mended = grammar.describe(draft.changes[-1])
+    if draft.repairs:
+        told = " ".join(grammar.describe(repair) for repair in draft.repairs)
+    else:
+        told = f"The code had no known mechanism to undo; a plain design replaces it. {draft.told}"
     return {
-        "cause": f"The design failed at stage {brief.failed.stage}; blamed was: {blamed}"[:1000],
-        "change": mended[:1000],
+        "cause": f"It failed at stage {brief.failed.stage}: {one_line(brief.failed.reason, 400)}",
+        "change": one_line(told, 1000),
         "mechanisms": list(grammar.mechanisms(draft.genome)),
     }

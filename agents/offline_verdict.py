@@ -116,8 +116,8 @@ def _of_failure(brief: AnalystBrief, failed: Failed) -> dict[str, object]:
         f"{proposal.revision} revisions. Its parent {brief.parent.name} stays as it was.",
         "expectation_met": False,
         "cause": f"Stage {failed.stage}: {reason}",
-        "lessons": [f"With {what}, a child of {brief.parent.name} failed at {failed.stage}."],
-        "query": f"how to make {what} stable, causal and consistent in recurrent form",
+        "lessons": [f"A child of {brief.parent.name} with {what} failed at stage {failed.stage}."],
+        "query": f"how to keep a mixer stable, causal and equal in recurrent form with {what}",
     }
 
 
@@ -128,7 +128,7 @@ def _of_result(brief: AnalystBrief, measured: Measured) -> dict[str, object]:
     spread = _spread(brief.noise)
     verdict = _verdict(gain, spread)
     summary = (
-        f"{proposal.name} changed its parent {parent.name} in {what}. Held-out loss "
+        f"{proposal.name} differs from its parent {parent.name} in: {what}. Held-out loss "
         f"{measured.loss('text'):.4f} against {parent.loss:.4f}: a gain of {gain:+.4f} nats per "
         f"token, where two runs of one design differ by an SD of {spread:.4f}; that is {verdict}. "
         f"Expected was {proposal.expected_gain:+.4f}.{_siblings(brief, measured)}"
@@ -138,17 +138,24 @@ def _of_result(brief: AnalystBrief, measured: Measured) -> dict[str, object]:
     return {
         "summary": summary,
         "expectation_met": met,
-        "cause": f"The change in {what} is the only difference from the parent that is known; "
-        f"with one run each its effect is {verdict}.",
+        "cause": f"The only known difference from the parent is: {what}; with one run each its "
+        f"effect is {verdict}.",
         "lessons": _lessons(what, parent, gain, verdict),
         "query": _next_query(brief, gain, what),
     }
 
 
 def _difference(brief: AnalystBrief) -> str:
-    """Return in words in which mechanisms a design differs from its parent."""
-    tags = _changed(brief.proposal, brief.parent)
-    return ", ".join(tags) if tags else "sizes and settings only"
+    """Return in words in what a design differs from its parent."""
+    own = grammar.parse(brief.proposal.code)
+    if own is None:
+        return ", ".join(_changed(brief.proposal, brief.parent)) or "no known mechanism"
+    change = grammar.difference(grammar.parse(brief.parent.code) or grammar.ROOT, own, "mutation")
+    told = [f"added {tag}" for tag in change.added]
+    told += [f"removed {tag}" for tag in change.removed]
+    if not told:
+        told = [f"{e.field.replace('_', ' ')} from {e.old} to {e.new}" for e in change.edits]
+    return ", ".join(told) or "nothing"
 
 
 def _spread(noise: Mapping[str, Noise]) -> float:
@@ -189,7 +196,7 @@ def _skills(brief: AnalystBrief, measured: Measured) -> str:
 
 def _lessons(what: str, parent: Candidate, gain: float, verdict: str) -> list[str]:
     """Return the lesson, one sentence."""
-    return [f"Changing {what} in {parent.name} moved held-out loss by {-gain:+.4f}: {verdict}."]
+    return [f"In {parent.name}, {what} moved held-out loss by {-gain:+.4f}: {verdict}."]
 
 
 def _next_query(brief: AnalystBrief, gain: float, what: str) -> str:

@@ -19,6 +19,7 @@ from langchain_core.exceptions import (
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import BaseModel
 
@@ -35,6 +36,9 @@ _SETTINGS_ERRORS = (
     ModelNotFoundError,
     ModelPermissionDeniedError,
 )
+# An agent without checkpoints inside a graph with synchronous ones inherits a wish to wait for a
+# write that never comes (langgraph 1.2); this key takes the wish back.
+_NO_CHECKPOINTS: RunnableConfig = {"configurable": {"__pregel_durability": "async"}}
 _TRY_AGAIN = frozenset({408, 409, 423, 425, 429})
 
 
@@ -65,7 +69,7 @@ def run_agent(
         name=role,
     )
     started = time.perf_counter()
-    result = _guarded(role, lambda: agent.invoke({"messages": [message(brief)]}, durability="exit"))
+    result = _guarded(role, lambda: agent.invoke({"messages": [message(brief)]}, _NO_CHECKPOINTS))
     found = result.get("structured_response")
     if not isinstance(found, answer):
         raise Weather(f"the {role} ended without a structured answer")

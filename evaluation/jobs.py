@@ -86,7 +86,10 @@ def _segments(mixer: nn.Module, x: Tensor, cuts: Sequence[int]) -> Tensor:
     """Run `x` [B, T, D] in consecutive pieces that end at `cuts`, handing the state on."""
     outputs, state, start = [], None, 0
     for end in [*cuts, x.shape[1]]:
-        y, state = mixer(x[:, start:end], state)
+        result = mixer(x[:, start:end], state)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ValueError(f"forward returned a {type(result).__name__}, expected (y, state)")
+        y, state = result
         outputs.append(y)
         start = end
     return torch.cat(outputs, dim=1)
@@ -108,8 +111,9 @@ def _forward(
     before = _state_hash(fresh)
     outputs = []
     with torch.no_grad():
+        # Reset once, not for each input: a layer that draws numbers in eval mode must show it.
+        torch.manual_seed(0)
         for x, cuts in zip(arrays, message["cuts"], strict=True):
-            torch.manual_seed(0)
             y = _segments(fresh, torch.from_numpy(x), cuts)
             if y.shape != x.shape:
                 raise ValueError(f"y has shape {list(y.shape)}, expected {list(x.shape)}")

@@ -13,9 +13,10 @@ from move37.records import Candidate, Experiment, Failed, Measured, Novelty, Pro
 
 __all__ = ["SAME_IDEA", "Motivations", "check_novelty", "fingerprint"]
 
-# Cosine from which two motivations state one idea. The embedding averages words, so two designs
-# that share most mechanisms lie near to one another; only almost equal texts lie above this.
-SAME_IDEA: Final = 0.97
+# Cosine from which two motivations state one idea. Among 300 mutations of the offline grammar,
+# "widens the keys" and "widens the values" (with the same reason given) came as near as 0.974;
+# what lies above 0.98 had the same words.
+SAME_IDEA: Final = 0.98
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 

@@ -10,7 +10,6 @@ import base64
 import difflib
 import hashlib
 import html
-import json
 import os
 import tempfile
 from collections import defaultdict
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from move37.evaluation.standing import (
@@ -32,11 +32,20 @@ from move37.evaluation.standing import (
     standings,
     text_noise,
 )
-from move37.records import Campaign, Candidate, Experiment, Failed, Measured, UserError, Value
+from move37.records import (
+    Campaign,
+    Candidate,
+    CurvePoint,
+    Experiment,
+    Failed,
+    Measured,
+    UserError,
+    Value,
+)
 
 Figure = dict[str, Any]
 DIFF_CLASSES = {"+": "added", "-": "removed", "@": "place"}
-ROW, COLUMN = 1.0, 1.0
+PARTS = ("gates", "training", "scoring", "other")
 
 
 class Spent(Value):
@@ -66,19 +75,16 @@ def write_report(
     return path
 
 
-def render_report(
-    campaign: Campaign, experiments: Sequence[Experiment], root: Candidate
-) -> str:
+def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: Candidate) -> str:
     """Return the report as HTML."""
     ordered = sorted(experiments, key=lambda experiment: experiment.number)
     top = best(campaign, ordered)
-    library, script = get_plotlyjs(), _resource("report.js")
     noise = text_noise(campaign)
     lines = standings(campaign, ordered)
     spent = [spent_on(experiment) for experiment in ordered]
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page.filters["duration"] = _duration
-    return page.from_string(_resource("report.html.j2")).render(
+    return page.from_string(_template()).render(
         campaign=campaign,
         experiments=ordered,
         root=root,
@@ -91,17 +97,16 @@ def render_report(
         failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],
         diff=_diff(top, ordered, root) if top else [],
         spent=spent,
-        total={name: sum(getattr(s, name) for s in spent) for name in _PARTS},
+        total={name: sum(getattr(s, name) for s in spent) for name in PARTS},
         tokens=_tokens(ordered),
         figures=_figures(campaign, ordered, root, top),
-        library=library,
-        script=script,
-        policy=_policy(library, script),
+        library=Markup(get_plotlyjs()),
+        policy=content_policy,
     )
 
 
-def _resource(name: str) -> str:
-    return files("move37").joinpath(name).read_text(encoding="utf-8")
+def _template() -> str:
+    return files("move37").joinpath("report.html.j2").read_text(encoding="utf-8")
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -117,7 +122,7 @@ def _write_whole(path: Path, text: str) -> None:
         raise
 
 
-def _policy(*scripts: str) -> str:
+def content_policy(*scripts: str) -> str:
     """Return a content security policy that runs exactly these scripts and fetches nothing."""
     digests = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
@@ -131,8 +136,6 @@ def _duration(seconds: float) -> str:
 
 
 # --- what is counted ---------------------------------------------------------------------------
-
-_PARTS = ("gates", "training", "scoring", "other")
 
 
 def spent_on(experiment: Experiment) -> Spent:
@@ -230,7 +233,7 @@ def tree_places(parents: dict[int, int]) -> dict[int, tuple[float, int]]:
             depth[child] = depth[number] + 1
             todo.append(child)
     leaves = [number for number in order if not children[number]]
-    column = {number: place * COLUMN for place, number in enumerate(leaves)}
+    column = {number: float(place) for place, number in enumerate(leaves)}
     for number in reversed(order):
         if below := children[number]:
             column[number] = (column[below[0]] + column[below[-1]]) / 2
@@ -240,40 +243,128 @@ def tree_places(parents: dict[int, int]) -> dict[int, tuple[float, int]]:
 def tree_figure(experiments: Sequence[Experiment], root: Candidate) -> Figure:
     """Draw who descends from whom, coloured by fitness; what has no fitness is hollow."""
     places = tree_places({e.number: e.parent for e in experiments})
-    by_number = {experiment.number: experiment for experiment in experiments}
-    edges_x: list[float | None] = []
-    edges_y: list[float | None] = []
-    for experiment in experiments:
-        above = places[experiment.parent if experiment.parent in places else 0]
-        here = places[experiment.number]
-        edges_x += [above[0], here[0], None]
-        edges_y += [-above[1], -here[1], None]
-    scored = [(0, root.fitness, _label(0, root.name, "root template"))]
-    scored += [(e.number, e.fitness, _hover(e)) for e in experiments if e.fitness is not None]
-    hollow = [(n, 0.0, _hover(e)) for n, e in by_number.items() if e.fitness is None]
-    edges = {"x": edges_x, "y": edges_y, "mode": "lines", "hoverinfo": "skip", "role": "edge"}
-    dots = _dots(scored, places) | {"role": "scored"}
-    dots["marker"] = {"color": [fitness for _, fitness, _ in scored], "cmin": 0.2, "cmid": 0.5}
-    dots["marker"] |= {"cmax": 0.8, "size": 24}
-    empty = _dots(hollow, places) | {"role": "hollow", "marker": {"size": 20}}
-    hidden = {"visible": False}
+    edges = _edges(experiments, places)
+    scored = [(0, _label(0, root.name, "root template", f"loss {root.loss:.4f}"))]
+    scored += [(e.number, _hover(e)) for e in experiments if e.fitness is not None]
+    hollow = [(e.number, _hover(e)) for e in experiments if e.fitness is None]
+    fitness = [root.fitness, *(e.fitness for e in experiments if e.fitness is not None)]
+    span = max(0.05, *(abs(f - root.fitness) for f in fitness))
+    scale = {"color": fitness, "cmin": root.fitness - span, "cmax": root.fitness + span}
+    bar = {"title": {"text": "fitness"}, "thickness": 10, "outlinewidth": 0}
+    dots = _dots(scored, places) | {"marker": scale | {"size": 24, "colorbar": bar}}
+    empty = _dots(hollow, places) | {"meta": "quiet"}
+    empty["marker"] = {"size": 20, "symbol": "circle-open", "line": {"width": 1.5}}
     rows = max(depth for _, depth in places.values()) + 1
-    return _figure([edges, dots, empty], height=120 + 70 * rows, xaxis=hidden, yaxis=hidden)
+    plain = {"visible": False, "fixedrange": True}
+    return _figure([edges, dots, empty], 90 + 64 * rows, xaxis=plain, yaxis=plain)
 
 
-def _dots(
-    rows: Sequence[tuple[int, float, str]], places: dict[int, tuple[float, int]]
-) -> Figure:
+def _edges(experiments: Sequence[Experiment], places: dict[int, tuple[float, int]]) -> Figure:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for experiment in experiments:
+        above = places.get(experiment.parent, places[0])
+        here = places[experiment.number]
+        x += [above[0], here[0], None]
+        y += [-above[1], -here[1], None]
+    return {"x": x, "y": y, "mode": "lines", "hoverinfo": "skip", "meta": "line"}
+
+
+def _dots(rows: Sequence[tuple[int, str]], places: dict[int, tuple[float, int]]) -> Figure:
     return {
-        "x": [places[number][0] for number, _, _ in rows],
-        "y": [-places[number][1] for number, _, _ in rows],
-        "text": [str(number) for number, _, _ in rows],
-        "hovertext": [label for _, _, label in rows],
+        "x": [places[number][0] for number, _ in rows],
+        "y": [-places[number][1] for number, _ in rows],
+        "text": [str(number) for number, _ in rows],
+        "hovertext": [label for _, label in rows],
         "hoverinfo": "text",
         "mode": "markers+text",
     }
 
 
-def _figure(data: list[Figure], height: int = 320, **layout: Any) -> Figure:
-    return {"data": [trace | {"type": trace.get("type", "scatter")} for trace in data],
-            "layout": {"height": height, **layout}}
+def fitness_figure(experiments: Sequence[Experiment], root: Candidate) -> Figure:
+    """Show fitness over experiments, with the best so far as a step line."""
+    scored = [(e.number, e.fitness, _hover(e)) for e in experiments if e.fitness is not None]
+    record, highest = [], root.fitness
+    for _, fitness, _ in scored:
+        highest = max(highest, fitness)
+        record.append(highest)
+    numbers = [number for number, _, _ in scored]
+    steps = {"x": [0, *numbers], "y": [root.fitness, *record], "mode": "lines", "meta": "accent"}
+    steps |= {"line": {"shape": "hv", "width": 1.5}, "name": "best so far", "hoverinfo": "skip"}
+    level = _across(root.fitness, "quiet", dash="dot")
+    return _over_experiments([steps, _points(scored)], "fitness", experiments, [level])
+
+
+def loss_figure(campaign: Campaign, experiments: Sequence[Experiment]) -> Figure:
+    """Show held-out loss over experiments above the noise band of the baseline."""
+    rows = [
+        (line.experiment.number, line.loss, _hover(line.experiment))
+        for line in sorted(standings(campaign, experiments), key=lambda l: l.experiment.number)
+    ]
+    shapes = []
+    if noise := text_noise(campaign):
+        low, high = noise.mean - SIGMAS * noise.sd, noise.mean + SIGMAS * noise.sd
+        band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": low, "y1": high}
+        shapes = [band | {"name": "band", "layer": "below", "line": {"width": 0}}]
+        shapes.append(_across(noise.mean, "quiet", dash="dot"))
+    return _over_experiments([_points(rows)], "held-out loss", experiments, shapes)
+
+
+def _points(rows: Sequence[tuple[int, float, str]]) -> Figure:
+    points = {"x": [row[0] for row in rows], "y": [row[1] for row in rows], "mode": "markers"}
+    hover = {"hovertext": [row[2] for row in rows], "hoverinfo": "text"}
+    return points | hover | {"marker": {"size": 9}, "meta": "accent", "name": "experiment"}
+
+
+def _across(height: float, colour: str, dash: str) -> Figure:
+    place = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height}
+    return place | {"name": colour, "line": {"width": 1, "dash": dash}}
+
+
+def _over_experiments(
+    data: list[Figure], title: str, experiments: Sequence[Experiment], shapes: list[Figure]
+) -> Figure:
+    last = max(experiment.number for experiment in experiments)
+    x = {"title": {"text": "experiment"}, "range": [-0.5, last + 0.5], "dtick": max(1, last // 10)}
+    return _figure(data, xaxis=x, yaxis={"title": {"text": title}}, shapes=shapes)
+
+
+def curve_figures(campaign: Campaign, top: Standing | None) -> dict[str, Figure]:
+    """Draw the training loss of each task, the best design against the baseline."""
+    runs: list[tuple[str, str, Sequence[CurvePoint]]] = []
+    if campaign.baseline:
+        runs.append((campaign.baseline.name, "quiet", campaign.baseline.curve))
+    if top and top.experiment.outcome:
+        runs.append((f"{top.experiment.number} {top.name}", "accent", top.experiment.outcome.curve))
+    tasks = dict.fromkeys(point.task for _, _, curve in runs for point in curve)
+    return {f"curve-{task}": _curve_figure(task, runs) for task in tasks}
+
+
+def _curve_figure(task: str, runs: Sequence[tuple[str, str, Sequence[CurvePoint]]]) -> Figure:
+    data = []
+    for name, colour, curve in runs:
+        points = [point for point in curve if point.task == task]
+        line = {"x": [point.step for point in points], "y": [point.loss for point in points]}
+        data.append(line | {"mode": "lines", "name": html.escape(name), "meta": colour})
+    x, y = {"title": {"text": "step"}}, {"title": {"text": f"training loss, {html.escape(task)}"}}
+    return _figure(data, xaxis=x, yaxis=y, showlegend=True)
+
+
+def cost_figure(spent: Sequence[Spent]) -> Figure:
+    """Stack the seconds of each experiment by what they were spent on."""
+    colours = dict(zip(PARTS, ("accent-2", "accent", "accent-3", "quiet"), strict=True))
+    numbers = [row.number for row in spent]
+    data = [
+        {"type": "bar", "x": numbers, "y": [getattr(row, part) for row in spent], "name": part}
+        | {"meta": colour}
+        for part, colour in colours.items()
+    ]
+    x, y = {"title": {"text": "experiment"}}, {"title": {"text": "seconds"}}
+    x |= {"dtick": max(1, len(spent) // 10)}
+    return _figure(data, 280, barmode="stack", xaxis=x, yaxis=y, showlegend=True)
+
+
+def _figure(data: list[Figure], height: int = 320, **layout: Any) -> Figure:  # noqa: ANN401
+    """Return one figure; `meta` of a trace and `name` of a shape name a colour of the page."""
+    typed = [{"type": "scatter"} | trace for trace in data if trace["x"]]
+    return {"data": typed, "layout": {"height": height, "showlegend": False, **layout}}

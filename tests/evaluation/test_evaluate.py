@@ -11,8 +11,8 @@ import pytest
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.data import load_corpus
-from move37.evaluation.evaluate import Evaluator
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.evaluate import Anomalies, Evaluator
+from move37.evaluation.isolation import BoxFailure, Limits, Nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Baseline, CurvePoint, Failed, Measured
 from tests.evaluation.test_gates import CLEAN, HEAD
@@ -91,12 +91,15 @@ def test_a_loss_that_turns_nan_ends_the_run_at_that_step(evaluator: Evaluator) -
     assert "step 6" in failed.reason
 
 
-def test_a_diverging_run_is_stopped(evaluator: Evaluator) -> None:
-    body = "        return sums * 1e3 * (1 + self.value.weight.abs().sum()) ** 4, sums[:, -1:]\n"
-    failed = evaluator.evaluate(HEAD + body, 0)
-    assert isinstance(failed, Failed)
-    assert failed.stage == "train"
-    assert len(failed.curve) < 40
+def test_a_loss_above_that_of_a_guess_is_divergence_once_the_run_has_settled(
+    nursery: Nursery,
+) -> None:
+    rules = Anomalies(load_tier("smoke").text, "text", None)
+    with nursery.open_box(Limits(seconds=20)) as box:
+        rules.look(CurvePoint(task="text", step=19, loss=9.0, seconds=1.0), box)
+        rules.look(CurvePoint(task="text", step=39, loss=5.5, seconds=1.0), box)
+        with pytest.raises(BoxFailure, match="diverged"):
+            rules.look(CurvePoint(task="text", step=39, loss=9.0, seconds=1.0), box)
 
 
 def test_a_slow_candidate_is_stopped_by_its_step_time(

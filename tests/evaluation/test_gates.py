@@ -108,7 +108,7 @@ def test_a_planted_fault_is_caught_by_its_gate(nursery: Nursery, fault: str) -> 
     ("body", "reason"),
     [
         ("        return sums[:, :-1], sums\n", "shape"),
-        ("        return sums\n", "unpack"),
+        ("        return sums\n", "expected (y, state)"),
         ("        return sums * float('nan'), sums[:, -1:]\n", "NaN"),
         ("        return self.missing(sums), sums\n", "AttributeError"),
     ],

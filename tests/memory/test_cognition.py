@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import chromadb
+import numpy as np
+import pytest
+from chromadb.config import Settings
+
+from move37.memory.cognition import CognitionBase
+from move37.memory.embedding import DIMENSIONS, EMBEDDING_NAME, embed
+from move37.memory.library import PAPERS, load_library, load_paper
+from move37.memory.vocabulary import MECHANISMS
+from move37.records import UserError
+
+PAPER = """
+id = "one"
+arxiv_id = "2406.06484"
+title = "A title"
+first_author = "Somebody"
+year = 2024
+venue = "arXiv"
+family = "delta-rule"
+mechanisms = ["delta-rule"]
+
+[[cognition]]
+scenario = "The memory never forgets what it has written to it, whatever comes."
+algorithm = "S_t = a S_{t-1} + k_t v_t^T with a learned a in (0, 1) for each head."
+context = "A scalar decay costs nothing and bounds the norm of the state."
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Iterator[CognitionBase]:
+    opened = CognitionBase(tmp_path / "chroma")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    (folder / "one.toml").write_text(PAPER)
+    two = PAPER.replace('"one"', '"two"').replace("never forgets", "forgets too much of")
+    (folder / "two.toml").write_text(two)
+    return folder
+
+
+def test_the_library_holds_enough_papers_and_each_is_cited_once() -> None:
+    library = load_library()
+    assert len(library) >= 14
+    assert len({paper.arxiv_id for paper in library}) == len(library)
+    assert len({paper.title for paper in library}) == len(library)
+
+
+def test_an_observation_finds_the_lesson_that_answers_it(base: CognitionBase) -> None:
+    assert base.build() == len(base.lessons())
+    found = base.search("parity and counting stay at chance level", k=3)
+    assert found[0].paper_id == "negative-eigenvalues"
+    assert len(found) == 3
+    assert all(set(one.mechanisms) <= MECHANISMS.keys() for one in found)
+
+
+def test_an_unbuilt_base_finds_nothing(base: CognitionBase) -> None:
+    assert base.search("anything") == ()
+
+
+def test_building_again_changes_only_what_changed(papers: Path, tmp_path: Path) -> None:
+    base = CognitionBase(tmp_path / "chroma", papers)
+    assert [base.build(), base.build()] == [2, 0]
+    base.close()
+    (papers / "two.toml").write_text(PAPER.replace('"one"', '"two"'))
+    (papers / "one.toml").unlink()
+    again = CognitionBase(tmp_path / "chroma", papers)
+    assert again.build() == 2
+    assert [one.id for one in again.search("memory")] == ["two-1"]
+    again.close()
+
+
+def test_a_base_of_another_embedding_is_built_anew(papers: Path, tmp_path: Path) -> None:
+    path = tmp_path / "chroma"
+    client = chromadb.PersistentClient(path, Settings(anonymized_telemetry=False))
+    old = client.create_collection(
+        "move37-cognition", metadata={"embedding": "other"}, embedding_function=None
+    )
+    old.add(ids=["old"], embeddings=[[1.0, 0.0]], metadatas=[{"hash": "x"}])
+    base = CognitionBase(path, papers)
+    assert base.build() == 2
+    assert len(base.search("memory")) == 2
+    fresh = client.get_collection("move37-cognition", embedding_function=None)
+    assert fresh.metadata == {"embedding": EMBEDDING_NAME}
+    base.close()
+
+
+def test_threads_may_open_and_search_at_once(papers: Path, tmp_path: Path) -> None:
+    found: list[list[str]] = []
+
+    def work() -> None:
+        base = CognitionBase(tmp_path / "chroma", papers)
+        base.build()
+        found.extend([one.id for one in base.search("it forgets too much")] for _ in range(5))
+        base.close()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [["two-1", "one-1"]] * 30
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"delta-rule"]', '"delta-rules"]', "mechanisms: .*'delta-rules' is no tag"),
+        ("year = 2024", "year = 2024\nyears = 1", "years: Extra inputs"),
+        ("year = 2024", "year =", "is not TOML"),
+        ('id = "one"', 'id = "three"', "name the file three.toml"),
+        ("[[cognition]]", "[[cognitions]]", "cognition: Field required"),
+    ],
+)
+def test_a_paper_that_breaks_the_format_is_refused(
+    papers: Path, old: str, new: str, said: str
+) -> None:
+    path = papers / "one.toml"
+    path.write_text(PAPER.replace(old, new, 1))
+    with pytest.raises(UserError, match=said):
+        load_paper(path)
+
+
+def test_a_path_or_server_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be used"):
+        CognitionBase(tmp_path / "file" / "chroma")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "chroma.sqlite3").write_text("no database " * 100)
+    with pytest.raises(UserError, match="file is not a database"):
+        CognitionBase(broken)
+    with pytest.raises(UserError, match="no Chroma server answers"):
+        CognitionBase("http://127.0.0.1:9")
+
+
+def test_embeddings_have_unit_length_and_do_not_depend_on_their_neighbours() -> None:
+    texts = ["the delta rule", "a much longer text about decay and gates " * 20, ""]
+    vectors = embed(texts)
+    assert vectors.shape == (3, DIMENSIONS)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1.0, 1.0, 0.0])
+    assert np.array_equal(vectors[:1], embed(texts[:1]))
+    assert embed([]).shape == (0, DIMENSIONS)
+
+
+def test_embedding_leaves_logging_as_it_was() -> None:
+    script = (
+        "import logging; from move37.memory.embedding import embed; embed(['x']);"
+        "assert logging.getLogger().handlers == [], logging.getLogger().handlers;"
+        "assert logging.getLogger().level == logging.WARNING"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert logging.getLogger().level == logging.WARNING
+
+
+def test_every_paper_stands_in_the_package() -> None:
+    assert PAPERS.is_dir()
+    assert {paper.id for paper in load_library()} == {path.stem for path in PAPERS.glob("*.toml")}
