@@ -46,15 +46,25 @@ def standard_library() -> Path:
     return Path(sysconfig.get_paths()["stdlib"])
 
 
+def find_text(text: str | None = None) -> Path:
+    """Return the file or folder that is meant; by default the standard library.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    root = Path(text).expanduser() if text else standard_library()
+    if not root.exists():
+        raise UserError(f"--text {root}: no such file or folder")
+    return root
+
+
 def load_corpus(text: str | None = None) -> Corpus:
     """Read a file, a folder of text, or (by default) the standard library's own sources.
 
     Raises:
         UserError: the path does not exist or holds too little text.
     """
-    root = Path(text).expanduser() if text else standard_library()
-    if not root.exists():
-        raise UserError(f"--text {root}: no such file or folder")
+    root = find_text(text)
     files = [root] if root.is_file() else _text_files(root, "*" if text else "*.py")
     documents = [_read(path) for path in files]
     name = root.name if text else "standard library"
@@ -143,9 +153,7 @@ def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Ba
     return Batches(tokens.reshape(shape), np.ascontiguousarray(mask.reshape(shape)[..., 1:]))
 
 
-def _episodes(
-    generator: np.random.Generator, count: int, pairs: int, vocabulary: int
-) -> Array:
+def _episodes(generator: np.random.Generator, count: int, pairs: int, vocabulary: int) -> Array:
     half = vocabulary // 2
     keys = generator.random((count, half)).argsort(-1)[:, :pairs]
     values = generator.integers(half, vocabulary, size=(count, pairs))

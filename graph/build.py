@@ -87,11 +87,19 @@ def _bind(name: str, lab_of: LabOf) -> Step:
             structlog.get_logger().info("node_started")
             update = node(state, lab)
             structlog.get_logger().info("node_ended", **_noteworthy(update))
-        lab.tell(number, name, "ended")
+        lab.tell(number, name, "ended", _headline(state) if name == "archive" else "")
         return {**update, "number": number} if name == "select" else update
 
     run.__name__ = name
     return run
+
+
+def _headline(state: State) -> str:
+    """What came of an experiment, for whoever watches."""
+    name = state["proposal"].name if "proposal" in state else "no proposal"
+    if "judgement" in state:
+        return f"{name}: fitness {state['judgement'].fitness:.3f}"
+    return f"{name}: {state.get('problem') or 'failed'}"
 
 
 def _noteworthy(update: State) -> dict[str, object]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
 
-from move37.agents.models import chat_model
+from move37.agents.models import chat_model, check_models
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
-from move37.evaluation.data import load_corpus
+from move37.evaluation.data import find_text, load_corpus
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.isolation import Nursery
 from move37.evaluation.tiers import Tier, load_tier
@@ -72,9 +72,9 @@ class Lab:
         known = self.store.experiments(self.config.name)
         return known[-1].number + 1 if known else 1
 
-    def tell(self, number: int, node: str, event: str) -> None:
+    def tell(self, number: int, node: str, event: str, detail: str = "") -> None:
         """Tell the watcher that a node of an experiment did something."""
-        self.watch(Progress(experiment=number, node=node, event=event))
+        self.watch(Progress(experiment=number, node=node, event=event, detail=detail))
 
 
 def root_candidate(config: CampaignConfig, baseline: Baseline) -> Candidate:
@@ -133,6 +133,20 @@ def campaign_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def check_request(config: CampaignConfig, settings: Settings) -> Tier:
+    """Look at everything that can be wrong with a request before anything is written.
+
+    Raises:
+        UserError: the tier, the template, the text or a model does not exist.
+    """
+    tier = load_tier(config.tier)
+    if config.root not in TEMPLATES:
+        raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
+    find_text(config.text)
+    check_models(settings)
+    return tier
+
+
 @contextmanager
 def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterator[Lab]:
     """Open everything that a campaign needs; measure its baseline if that is not known yet.
@@ -140,9 +154,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     Raises:
         UserError: something that the user asked for does not exist or cannot be reached.
     """
-    tier = load_tier(config.tier)
-    if config.root not in TEMPLATES:
-        raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
+    tier = check_request(config, settings)
     corpus = load_corpus(config.text)
     models = {role: chat_model(role, settings) for role in ROLES}
     folder = settings.home / config.name

@@ -20,7 +20,8 @@ def fingerprint(code: str) -> str:
         tree = ast.parse(code)
         tree.body = _without_docstring(tree.body) if tree.body else []
         canonical = ast.unparse(_Canonical(tree).visit(tree))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # The last two are the parser's words for too deeply nested code.
         canonical = "text:" + "\n".join(line.strip() for line in code.splitlines())
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 

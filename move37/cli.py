@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -40,6 +41,7 @@ TextPath = Annotated[
     str | None, typer.Option("--text", help="Train on this file or folder of text instead.")
 ]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 EXIT_FAILED, EXIT_USER, EXIT_STOPPED = 1, 2, 130
 
 
@@ -50,8 +52,10 @@ def main() -> None:
     except UserError as error:
         _end(str(error))
     except OSError as error:
-        # Full or read-only disks and missing rights can meet any write.
-        _end(f"{error.strerror or error}: {error.filename or ''}; free space or choose MOVE37_HOME")
+        # Full or read-only disks and missing rights can meet any write; the rest is a bug of ours.
+        if error.errno not in DISK_ERRORS:
+            raise
+        _end(f"{error.strerror}: {error.filename or 'a file'}; free space or choose MOVE37_HOME")
 
 
 def _end(message: str) -> NoReturn:
@@ -133,14 +137,17 @@ def _stored_config(
 
 
 def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
-    from move37.display import LiveBoard
+    from move37.display import LiveBoard, console
     from move37.graph.campaign import run_campaign
+    from move37.graph.lab import check_request
     from move37.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    configure_logs(settings.home / config.name, verbose=verbose)
+    check_request(config, settings)
+    terminal = console()
+    configure_logs(settings.home / config.name, verbose=verbose, quiet=terminal.is_terminal)
     try:
-        with LiveBoard(config) as board:
+        with LiveBoard(config, terminal) as board:
             run_campaign(config, settings, board.update)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; go on with: move37 run --resume --campaign {config.name}", err=True)

@@ -89,7 +89,7 @@ def test_a_base_of_another_embedding_is_built_anew(papers: Path, tmp_path: Path)
     old = client.create_collection(
         "move37-cognition", metadata={"embedding": "other"}, embedding_function=None
     )
-    old.add(ids=["old"], embeddings=[[1.0, 0.0]], metadatas=[{"hash": "x"}])
+    old.add(ids=["old"], embeddings=np.ones((1, 2), dtype=np.float32), metadatas=[{"hash": "x"}])
     base = CognitionBase(path, papers)
     assert base.build() == 2
     assert len(base.search("memory")) == 2
