@@ -18,9 +18,11 @@ from langchain_core.messages import (
     AIMessageChunk,
     BaseMessage,
     HumanMessage,
+    ToolCall,
     ToolMessage,
 )
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -114,8 +116,8 @@ def _reply(messages: Sequence[BaseMessage], tools: tuple[str, ...], model: str) 
     if call.name not in tools:
         return _message(json.dumps(call.arguments), [], messages, model)
     key = content_id(role, turn.brief, len(turn.done), call.name, call.arguments)
-    calls = [{"name": call.name, "args": call.arguments, "id": f"call_{key}", "type": "tool_call"}]
-    return _message("", calls, messages, model)
+    asked = tool_call(name=call.name, args=call.arguments, id=f"call_{key}")
+    return _message("", [asked], messages, model)
 
 
 def _turn(messages: Sequence[BaseMessage], tools: tuple[str, ...]) -> tuple[str, Turn] | None:
@@ -144,7 +146,7 @@ def _done(messages: Sequence[BaseMessage]) -> Iterator[Done]:
 
 
 def _message(
-    text: str, calls: list[dict[str, object]], messages: Sequence[BaseMessage], model: str
+    text: str, calls: list[ToolCall], messages: Sequence[BaseMessage], model: str
 ) -> AIMessage:
     """Return the reply with its size; a token of this model is a word."""
     read = sum(len(message.text.split()) for message in messages)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelCallLimitMiddleware, ToolErrorMiddleware
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    ModelCallLimitMiddleware,
+    ToolErrorMiddleware,
+)
 from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.exceptions import (
@@ -56,15 +60,16 @@ def run_agent(
         UserError: the provider refuses the key, the model's name or the request.
     """
     role = role_of(brief)
+    limits: list[AgentMiddleware[Any, None, Any]] = [
+        ModelCallLimitMiddleware(run_limit=calls, exit_behavior="error"),
+        ToolErrorMiddleware(lambda error, _: _told(error)),
+    ]
     agent = create_agent(
         model,
         list(tools),
         system_prompt=system_prompt(role),
         response_format=ToolStrategy(answer),
-        middleware=[
-            ModelCallLimitMiddleware(run_limit=calls, exit_behavior="error"),
-            ToolErrorMiddleware(lambda error, _: _told(error)),
-        ],
+        middleware=limits,
         checkpointer=False,
         name=role,
     )
@@ -82,10 +87,10 @@ def _told(error: Exception) -> str | None:
     return f"Error: {error}" if isinstance(error, ToolException) else None
 
 
-def _guarded(role: str, call: Callable[[], dict[str, object]]) -> dict[str, list[BaseMessage]]:
+def _guarded(role: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Call, and translate the errors of providers into the two kinds that we know."""
     try:
-        result = call()
+        return call()
     except ModelCallLimitExceededError as error:
         raise Weather(f"the {role} gave no answer: {error}") from error
     except _SETTINGS_ERRORS as error:
@@ -96,7 +101,6 @@ def _guarded(role: str, call: Callable[[], dict[str, object]]) -> dict[str, list
         if _for_the_user(error):
             raise _refusal(role, error) from error
         raise Weather(_line(role, error)) from error
-    return cast("dict[str, list[BaseMessage]]", result)
 
 
 def _raw_errors() -> tuple[type[Exception], ...]:
@@ -105,9 +109,10 @@ def _raw_errors() -> tuple[type[Exception], ...]:
     Evaluated only when an error passes by, so that no client is imported in vain.
     """
     import httpx
+    import httpx2
     from openai import APIError
 
-    return (httpx.TransportError, APIError)
+    return (httpx.TransportError, httpx2.TransportError, APIError)
 
 
 def _for_the_user(error: Exception) -> bool:

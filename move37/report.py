@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import html
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
@@ -82,6 +81,7 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
     noise = text_noise(campaign)
     lines = standings(campaign, ordered)
     spent = [spent_on(experiment) for experiment in ordered]
+    figures = _figures(campaign, ordered, root, top)
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page.filters["duration"] = _duration
     return page.from_string(_template()).render(
@@ -99,7 +99,8 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         spent=spent,
         total={name: sum(getattr(s, name) for s in spent) for name in PARTS},
         tokens=_tokens(ordered),
-        figures=_figures(campaign, ordered, root, top),
+        figures=figures,
+        curves=[name for name in figures if name.startswith("curve-")],
         library=Markup(get_plotlyjs()),
         policy=content_policy,
     )
@@ -110,16 +111,13 @@ def _template() -> str:
 
 
 def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)  # mkstemp makes it private
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def content_policy(*scripts: str) -> str:
@@ -209,7 +207,7 @@ def _label(number: int, name: str, *facts: str) -> str:
 
 
 def _hover(experiment: Experiment) -> str:
-    facts = [experiment.status]
+    facts: list[str] = [experiment.status]
     if isinstance(experiment.outcome, Measured):
         facts.append(f"loss {experiment.outcome.loss(TASK):.4f}")
     if isinstance(experiment.outcome, Failed):
@@ -297,10 +295,8 @@ def fitness_figure(experiments: Sequence[Experiment], root: Candidate) -> Figure
 
 def loss_figure(campaign: Campaign, experiments: Sequence[Experiment]) -> Figure:
     """Show held-out loss over experiments above the noise band of the baseline."""
-    rows = [
-        (line.experiment.number, line.loss, _hover(line.experiment))
-        for line in sorted(standings(campaign, experiments), key=lambda l: l.experiment.number)
-    ]
+    lines = standings(campaign, experiments)
+    rows = sorted((s.experiment.number, s.loss, _hover(s.experiment)) for s in lines)
     shapes = []
     if noise := text_noise(campaign):
         low, high = noise.mean - SIGMAS * noise.sd, noise.mean + SIGMAS * noise.sd
@@ -359,8 +355,8 @@ def cost_figure(spent: Sequence[Spent]) -> Figure:
         | {"meta": colour}
         for part, colour in colours.items()
     ]
-    x, y = {"title": {"text": "experiment"}}, {"title": {"text": "seconds"}}
-    x |= {"dtick": max(1, len(spent) // 10)}
+    x = {"title": {"text": "experiment"}, "dtick": max(1, len(spent) // 10)}
+    y = {"title": {"text": "seconds"}}
     return _figure(data, 280, barmode="stack", xaxis=x, yaxis=y, showlegend=True)
 
 

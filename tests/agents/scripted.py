@@ -66,7 +66,7 @@ class Scripted(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,  # noqa: ARG002
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ARG002
     ) -> ChatResult:
         line = self.script[min(len(self.seen), len(self.script) - 1)]
         self.seen.append(list(messages))

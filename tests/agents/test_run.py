@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import httpx2
 import openai
 import pytest
 from langchain_core.exceptions import (
@@ -40,8 +41,8 @@ WRITE = calls("write_code", code=NEW)
 
 def status(code: int) -> openai.APIStatusError:
     """Return an error of the client that LangChain does not translate."""
-    request = httpx.Request("POST", "http://127.0.0.1/v1")
-    return openai.APIStatusError("no", response=httpx.Response(code, request=request), body=None)
+    request = httpx2.Request("POST", "http://127.0.0.1/v1")
+    return openai.APIStatusError("no", response=httpx2.Response(code, request=request), body=None)
 
 
 def test_a_proposal_joins_the_answer_with_the_file_that_was_written(tmp_path: Path) -> None:
@@ -142,6 +143,7 @@ def test_marks_out_of_range_are_sent_back() -> None:
         ContextOverflowError("too long"),
         ConnectionError("reset"),
         httpx.ReadTimeout("slow"),
+        httpx2.ReadError("broken stream"),
         status(408),
         status(503),
     ],
@@ -188,7 +190,7 @@ def test_the_brief_rides_along_but_no_provider_is_sent_it() -> None:
 
     sent = message(research_brief())
     assert sent.additional_kwargs[CONTEXT_KEY]["brief"]["number"] == 3
-    model = ChatOpenAI(model="m", api_key="k", base_url="http://127.0.0.1:9/v1")  # type: ignore[arg-type]
+    model = ChatOpenAI(model="m", api_key="k", base_url="http://127.0.0.1:9/v1")
     payload = model._get_request_payload([sent, AIMessage("ok")])
     assert CONTEXT_KEY not in payload["messages"][0]
     assert set(payload["messages"][0]) == {"role", "content"}

@@ -1,0 +1,126 @@
+"""A provider's real client against a server on the loopback: what goes out, what comes of errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from move37.agents.judge import judge
+from move37.agents.models import chat_model
+from move37.records import Rubric, TokenUse, UserError, Weather
+from move37.settings import Settings
+from tests.agents.scripted import judge_brief, measured
+
+MARKS = {"innovation": 4, "complexity": 5, "convergence": 6, "performance": 7, "reason": "ok"}
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers every request with one status; 200 is a call of the tool Rubric."""
+
+    daemon_threads = True
+    status = 200
+    asked: list[dict[str, Any]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        provider = self.server
+        assert isinstance(provider, Provider)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        provider.asked.append(json.loads(body))
+        answer = json.dumps(_answer() if provider.status == 200 else {"error": {"message": "no"}})
+        self.send_response(provider.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
+        """Keep the test's output quiet."""
+
+
+def _answer() -> dict[str, Any]:
+    """Return a chat completion that calls the answer's tool."""
+    function = {"name": "Rubric", "arguments": json.dumps(MARKS)}
+    call = {"id": "1", "type": "function", "function": function}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "local-1",
+        "choices": [{"index": 0, "message": said, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+    }
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = Provider(("127.0.0.1", 0), Handler)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def ask(provider: Provider) -> tuple[Rubric, TokenUse]:
+    """Have the provider's model judge."""
+    settings = Settings(
+        _env_file=None,
+        model="openai:local",
+        base_url=f"http://127.0.0.1:{provider.server_address[1]}/v1",
+        api_key=SecretStr("word"),
+        model_timeout=5,
+    )
+    return judge(judge_brief(measured()), chat_model("judge", settings))
+
+
+def test_marks_and_tokens_come_back_over_the_wire(provider: Provider) -> None:
+    rubric, use = ask(provider)
+    assert rubric.score == pytest.approx(0.55)
+    assert (use.model, use.calls) == ("local-1", 1)
+    assert (use.input_tokens, use.output_tokens) == (100, 20)
+
+
+def test_the_provider_sees_prompt_and_tools_but_not_the_data_beside_them(
+    provider: Provider,
+) -> None:
+    ask(provider)
+    (sent,) = provider.asked
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["Rubric"]
+    assert [set(message) for message in sent["messages"]] == [{"role", "content"}] * 2
+    assert "# Experiment 3" in sent["messages"][1]["content"]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 529])
+def test_a_provider_in_trouble_is_weather_after_one_try(provider: Provider, status: int) -> None:
+    provider.status = status
+    with pytest.raises(Weather):
+        ask(provider)
+    assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_refusal_is_told_to_the_user(provider: Provider, status: int) -> None:
+    provider.status = status
+    with pytest.raises(UserError, match="check MOVE37_MODEL"):
+        ask(provider)
+    assert len(provider.asked) == 1
+
+
+def test_a_server_that_is_not_there_is_weather(provider: Provider) -> None:
+    provider.shutdown()
+    provider.server_close()
+    with pytest.raises(Weather):
+        ask(provider)
