@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from move37.arch_templates.ops import RMSNorm, ShortConvolution, chunk_delta_rule, l2norm
 
-State = tuple[Tensor, Tensor, Tensor, Tensor]
+State = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class TokenMixer(nn.Module):

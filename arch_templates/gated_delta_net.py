@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from move37.arch_templates.ops import RMSNorm, ShortConvolution, chunk_gated_delta_rule, l2norm
 
-State = tuple[Tensor, Tensor, Tensor, Tensor]
+State = tuple[Tensor, Tensor, Tensor, Tensor | None]
 # Steps softplus(dt) from which a head starts: slow and fast forgetting, as in Mamba-2.
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
 

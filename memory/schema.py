@@ -21,7 +21,11 @@ _migrating = threading.Lock()
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Return Alembic's configuration for this connection; no ini file is involved."""
+    """Return Alembic's configuration for this connection; no ini file is involved.
+
+    A developer who changed the tables writes the migration with it, on a database of the last
+    version: `alembic.command.revision(alembic_config(connection), "what", autogenerate=True)`.
+    """
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config

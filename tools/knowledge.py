@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool, ToolException, tool
 
-from move37.records import Cognition, Experiment, Measured, UserError
+from move37.records import Cognition, Experiment, Measured
 from move37.tools.fencing import fence, one_line
 from move37.tools.showing import code_block, losses, show_experiment
 from move37.tools.workbench import Workbench
@@ -95,7 +95,7 @@ def knowledge_tools(bench: Workbench) -> list[BaseTool]:
         """Return the code of a hand-written mixer, for instance delta_net or gated_delta_net."""
         try:
             return code_block(bench.template(name))
-        except (KeyError, UserError, FileNotFoundError) as error:
+        except ValueError as error:
             raise ToolException(f"no template {one_line(name, 60)!r}: {error}") from None
 
     return [search_cognition, read_experiment, compare_experiments, read_template]

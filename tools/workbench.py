@@ -13,7 +13,8 @@ from move37.records import Cognition, Experiment, Failed, GateReport, Measured
 class Workbench:
     """The candidate's file, and what an agent may ask for while it works on it.
 
-    No tool takes a path or an id from a model: `path` is the only file that is ever written.
+    No tool takes a path from a model: `path` is the only file that is ever written. `experiment`
+    gives None for what this one may not see, and `template` raises ValueError for an unknown name.
     """
 
     path: Path

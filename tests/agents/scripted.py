@@ -200,7 +200,7 @@ def experiment(number: int) -> Experiment | None:
 def template(name: str) -> str:
     """Return the root template; there is no other."""
     if name != "delta_net":
-        raise KeyError(name)
+        raise ValueError(name)
     return ROOT_CODE
 
 

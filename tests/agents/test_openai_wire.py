@@ -1,4 +1,4 @@
-"""A provider's real client against a server on the loopback: what goes out, what comes of errors."""
+"""A provider's real client against a server on the loopback: what goes out and comes back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.encode())
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
+    def log_message(self, format: str, *args: object) -> None:
         """Keep the test's output quiet."""
 
 
@@ -66,7 +66,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
         monkeypatch.delenv(name, raising=False)
     server = Provider(("127.0.0.1", 0), Handler)
     server.asked = []
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
     server.shutdown()

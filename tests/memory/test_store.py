@@ -216,7 +216,7 @@ def test_metadata_and_migrations_agree(store: Store, url: str) -> None:
 
 
 def test_the_tables_can_be_made_in_postgresql() -> None:
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     for table in Table.metadata.tables.values():
         text = str(CreateTable(table).compile(dialect=dialect))
         assert text.strip().startswith(f"CREATE TABLE {table.name} (")
