@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import structlog
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, RetryPolicy
+from langgraph.types import RetryPolicy
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from move37 import records
 from move37.evaluation.isolation import NurseryLost
@@ -34,7 +34,8 @@ class Step(Protocol):
 
 
 # Providers recover within seconds or not soon; longer outages end the agent's turn, not the run.
-WEATHER = RetryPolicy(max_attempts=3, initial_interval=1.0, retry_on=Weather)
+ATTEMPTS = 3
+WAIT = wait_exponential_jitter(initial=1, max=30)
 LOST = RetryPolicy(max_attempts=3, initial_interval=0.1, retry_on=NurseryLost)
 AGENTS = ("researcher", "engineer", "judge", "analyst")
 # How many steps the longest legal path has, with room to spare.
@@ -44,19 +45,12 @@ RECURSION_LIMIT = 100
 def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
     """Return the graph of one experiment; `lab_of` is asked for the collaborators at run time."""
     builder = StateGraph(State, input_schema=Start)
-    for name in ("select", "novelty", "archive"):
+    for name in ("select", *AGENTS, "novelty", "archive"):
         builder.add_node(name, _bind(name, lab_of))
     builder.add_node("evaluate", _bind("evaluate", lab_of), retry_policy=LOST)
-    for name in AGENTS:
-        builder.add_node(
-            name,
-            _bind(name, lab_of),
-            retry_policy=WEATHER,
-            error_handler=_give_up(name),
-        )
     builder.add_edge(START, "select")
     builder.add_edge("select", "researcher")
-    builder.add_edge("researcher", "novelty")
+    builder.add_conditional_edges("researcher", _unless_given_up("novelty"), ["novelty", "archive"])
     builder.add_conditional_edges(
         "novelty",
         lambda state: nodes.after_novelty(state, lab_of()),
@@ -67,7 +61,7 @@ def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
         lambda state: nodes.after_evaluate(state, lab_of()),
         ["judge", "engineer", "analyst"],
     )
-    builder.add_edge("engineer", "evaluate")
+    builder.add_conditional_edges("engineer", _unless_given_up("evaluate"), ["evaluate", "archive"])
     builder.add_edge("judge", "analyst")
     builder.add_edge("analyst", "archive")
     builder.add_edge("archive", END)
@@ -85,7 +79,7 @@ def _bind(name: str, lab_of: LabOf) -> Step:
         lab.tell(number, name, "started")
         with structlog.contextvars.bound_contextvars(experiment=number, node=name):
             structlog.get_logger().info("node_started")
-            update = node(state, lab)
+            update = _tried(node, name, state, lab) if name in AGENTS else node(state, lab)
             structlog.get_logger().info("node_ended", **_noteworthy(update))
         lab.tell(number, name, "ended", _headline(state) if name == "archive" else "")
         return {**update, "number": number} if name == "select" else update
@@ -121,16 +115,27 @@ def _noteworthy(update: State) -> dict[str, object]:
     return found
 
 
-def _give_up(name: str) -> Any:  # noqa: ANN401 - LangGraph's own type leaves the second argument out
-    """Return what happens when an agent cannot be had: the experiment goes on without it."""
+def _tried(node: Node, name: str, state: State, lab: Lab) -> State:
+    """Ask an agent a few times; when it cannot be had, the experiment goes on without it.
 
-    def handle(state: State, error: NodeError) -> Command[str]:  # noqa: ARG001 - LangGraph's form
-        if not isinstance(error.error, Weather):
-            raise error.error
-        structlog.get_logger().warning("agent_gave_up", role=name, reason=str(error.error))
-        return Command(update={"problem": f"{name}: {error.error}"}, goto="archive")
+    Not left to LangGraph's retry and error handler: a run that stops inside a handled node is
+    resumed behind the handler, without the node's result (langgraph 1.2).
+    """
+    again = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=WAIT,
+        retry=retry_if_exception_type(Weather),
+        reraise=True,
+    )
+    try:
+        return again(node, state, lab)
+    except Weather as weather:
+        structlog.get_logger().warning("agent_gave_up", role=name, reason=str(weather))
+        return {"problem": f"{name}: {weather}"}
 
-    return handle
+
+def _unless_given_up(following: str) -> Callable[[State], str]:
+    return lambda state: "archive" if state.get("problem") else following
 
 
 def serialiser() -> JsonPlusSerializer:

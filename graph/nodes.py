@@ -12,7 +12,7 @@ from move37.agents.engineer import revise
 from move37.agents.judge import judge as mark
 from move37.agents.researcher import propose
 from move37.arch_templates.catalog import template_source
-from move37.evaluation.fitness import fitness_terms
+from move37.evaluation.fitness import SuspectedLeak, fitness_terms
 from move37.graph.lab import Lab, training_watch
 from move37.graph.state import Start, State
 from move37.memory.lessons import mechanism_payoffs
@@ -105,7 +105,10 @@ def judge(state: State, lab: Lab) -> State:
     )
     rubric, use = mark(brief, lab.models["judge"])
     mode = lab.config.fitness
-    terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier)
+    try:
+        terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier)
+    except SuspectedLeak as leak:
+        return {"problem": f"not scored: {leak}", "usage": [use]}
     judgement = Judgement(mode=mode, fitness=sum(terms.values()), terms=terms, rubric=rubric)
     return {"judgement": judgement, "usage": [use]}
 

@@ -39,7 +39,7 @@ class State(Start, total=False):
     judgement: Judgement  # judge
     analysis: Analysis  # analyst
     usage: Annotated[list[TokenUse], operator.add]  # every node that called a model
-    problem: str  # the error handlers: which agent could not answer, and why
+    problem: str  # any agent that could not be had: which one, and why
     archived: str  # archive: id of the experiment
 
 

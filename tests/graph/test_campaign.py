@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from tenacity import wait_none
 
 from move37.graph.campaign import run_campaign
 from move37.graph.lab import campaign_lock, open_store
@@ -98,6 +100,30 @@ def test_another_configuration_under_the_same_name_is_refused(settings: Settings
 def test_an_unknown_template_names_those_that_exist(settings: Settings) -> None:
     with pytest.raises(UserError, match="delta_net"):
         run_campaign(config(root="transformer"), settings)
+
+
+@pytest.mark.parametrize("node", ["researcher", "evaluate", "judge", "archive"])
+def test_an_error_of_ours_in_any_node_stops_the_run_and_loses_nothing(
+    node: str, undisturbed: list[Experiment], settings: Settings
+) -> None:
+    def trip(progress: Progress) -> None:
+        if progress.node == node and progress.event == "started" and progress.experiment == 2:
+            raise RuntimeError("a bug of ours")
+
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        run_campaign(config("same", seed=3), settings, trip)
+    again = run_campaign(config("same", seed=3), settings)
+    assert lasting(again) == lasting(undisturbed)
+
+
+def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("move37.graph.build.WAIT", wait_none())
+    dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
+    experiments = run_campaign(config(experiments=2), settings.model_copy(update=dead))
+    assert [e.status for e in experiments] == ["refused", "refused"]
+    assert all(e.reason.startswith("researcher: ") for e in experiments)
 
 
 def _start(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
