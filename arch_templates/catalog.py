@@ -14,5 +14,5 @@ def template_source(name: str) -> str:
         ValueError: there is no template of this name.
     """
     if name not in TEMPLATES:
-        raise ValueError(f"template {name!r} is none of {', '.join(TEMPLATES)}")
+        raise ValueError(f"template is {name!r}, expected one of {', '.join(TEMPLATES)}")
     return (resources.files("move37.arch_templates") / f"{name}.py").read_text(encoding="utf-8")

@@ -405,6 +405,9 @@ class LiveBoard:
                 self._running = {key: line for key, line in self._running.items() if key[0]}
             if progress.node == "archive" and progress.event == "ended":
                 self._end(place, progress)
+            elif not number and progress.step == progress.total:
+                # The other task of this seed, or another seed, comes next.
+                self._running.pop(place, None)
             else:
                 self._running[place] = self._follow(self._running.get(place), progress)
 

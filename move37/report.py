@@ -174,14 +174,17 @@ def _diff(
     number = top.experiment.parent
     parent = next((e.proposal for e in experiments if e.number == number and e.proposal), None)
     before, after = (parent or root).code, top.experiment.proposal
-    lines = difflib.unified_diff(
-        before.splitlines(),
-        after.code.splitlines() if after else [],
-        f"{number} {parent.name if parent else root.name}",
-        f"{top.experiment.number} {top.name}",
-        lineterm="",
+    lines = list(
+        difflib.unified_diff(
+            before.splitlines(),
+            after.code.splitlines() if after else [],
+            f"{number} {parent.name if parent else root.name}",
+            f"{top.experiment.number} {top.name}",
+            lineterm="",
+        )
     )
-    return [(DIFF_CLASSES.get(line[:1], ""), line) for line in lines]
+    names = [("place", line) for line in lines[:2]]
+    return names + [(DIFF_CLASSES.get(line[:1], ""), line) for line in lines[2:]]
 
 
 # --- figures: plotly's own JSON, coloured in the browser to fit light and dark ------------------
