@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from move37.arch_templates.ops import RMSNorm, ShortConvolution, chunk_gated_delta_rule, l2norm
 
-State = tuple[Tensor, Tensor]
+State = tuple[Tensor | None, Tensor | None]
 
 
 class TokenMixer(nn.Module):

@@ -1,0 +1,236 @@
+"""What this machine has and lacks for Move37, one finding a line; torch is not imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from move37.records import UserError, Value
+from move37.settings import OFFLINE, ROLES, Settings
+
+OLDEST_PYTHON = (3, 11)
+GIB = 2**30
+LEAST_MEMORY = 2 * GIB
+LEAST_DISK = 1 * GIB
+LAPTOP_CORES = 2
+GPU_QUERY = ("--query-gpu=name,memory.total", "--format=csv,noheader")
+GPU_SECONDS = 10
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Finding(Value):
+    """One line of the doctor; `advice` says what to do when it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that a campaign needs; nothing is changed and no secret is shown."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        python_version,
+        lambda: cores(settings),
+        memory,
+        lambda: disk(settings),
+        torch_installed,
+        gpu,
+        process_limits,
+        embedding,
+        papers,
+        lambda: database(settings),
+        *(lambda role=role: model(role, settings) for role in ROLES),
+        tier,
+    )
+    return [check() for check in checks]
+
+
+# --- the machine -------------------------------------------------------------------------------
+
+
+def python_version() -> Finding:
+    """Compare the interpreter with the oldest that is supported."""
+    ok = sys.version_info >= OLDEST_PYTHON
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding(name="python", ok=ok, detail=detail, advice=f"install Python {wanted} or newer")
+
+
+def usable_cores() -> float:
+    """Return the cores that this process may use, by affinity and by the control group's quota."""
+    allowed = float(
+        len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    )
+    quota, _, period = _cgroup("cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        allowed = min(allowed, int(quota) / int(period))
+    return allowed
+
+
+def usable_memory() -> int:
+    """Return the bytes of memory of this machine, or of the control group where that is less."""
+    total = int(psutil.virtual_memory().total)
+    limit = _cgroup("memory.max")
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _cgroup(name: str) -> str:
+    """Return a file of this process's control group, version 2, or nothing."""
+    try:
+        place = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+        folders = [CGROUP / place, CGROUP]
+        found = next((f / name for f in folders if (f / name).is_file()), None)
+        return found.read_text().strip() if found else ""
+    except OSError:
+        return ""
+
+
+def cores(settings: Settings) -> Finding:
+    """Say how many experiments may train side by side."""
+    usable = usable_cores()
+    side_by_side = settings.slots or max(1, int(usable))
+    detail = f"{usable:g} usable, {side_by_side} boxes side by side (one thread each)"
+    advice = "experiments will run one after the other"
+    return Finding(name="cores", ok=usable >= LAPTOP_CORES, detail=detail, advice=advice)
+
+
+def memory() -> Finding:
+    """Compare the memory with what two experiments need."""
+    total, free = usable_memory(), int(psutil.virtual_memory().available)
+    detail = f"{total / GIB:.1f} GiB, {min(total, free) / GIB:.1f} GiB free"
+    advice = f"free {LEAST_MEMORY / GIB:.0f} GiB, or set MOVE37_SLOTS=1"
+    return Finding(name="memory", ok=min(total, free) >= LEAST_MEMORY, detail=detail, advice=advice)
+
+
+def disk(settings: Settings) -> Finding:
+    """Say how much space the folder of the runs has, and whether it may be written."""
+    home = settings.home.expanduser().resolve()
+    there = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    writable = there.is_dir() and os.access(there, os.W_OK)
+    detail = f"{free / GIB:.1f} GiB free at {home}{'' if writable else ', which cannot be written'}"
+    advice = "free some space, or set MOVE37_HOME to another folder"
+    return Finding(name="disk", ok=writable and free >= LEAST_DISK, detail=detail, advice=advice)
+
+
+def torch_installed() -> Finding:
+    """Say which torch is installed, without importing it."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        advice = "pip install -c constraints.txt -e ."
+        return Finding(name="torch", ok=False, detail="not installed", advice=advice)
+    return Finding(name="torch", ok=True, detail=version)
+
+
+def gpu() -> Finding:
+    """Name the GPUs that the driver's own tool lists."""
+    advice = "not needed: the tiers smoke and laptop run on the CPU"
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Finding(name="gpu", ok=False, detail="none found", advice=advice)
+    try:
+        answer = subprocess.run(
+            [tool, *GPU_QUERY], capture_output=True, text=True, timeout=GPU_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = f"nvidia-smi did not answer ({type(error).__name__})"
+        return Finding(name="gpu", ok=False, detail=detail, advice=advice)
+    names = "; ".join(answer.stdout.strip().splitlines()) or "none listed"
+    return Finding(name="gpu", ok=bool(answer.stdout.strip()), detail=names, advice=advice)
+
+
+def process_limits() -> Finding:
+    """Say whether the limits of a candidate's process hold on this system."""
+    there = importlib.util.find_spec("resource") is not None
+    if there and sys.platform == "linux":
+        detail = "time, memory, files and processes of a candidate are limited"
+        return Finding(name="limits", ok=True, detail=detail)
+    detail = "memory limits are not enforced here" if there else "no process limits here"
+    advice = "use Linux or WSL for candidates that you do not trust"
+    return Finding(name="limits", ok=False, detail=detail, advice=advice)
+
+
+# --- what is installed and configured ----------------------------------------------------------
+
+
+def embedding() -> Finding:
+    """Embed one word with the model that a package carries."""
+    from move37.memory.embedding import EMBEDDING_NAME, embed
+
+    advice = "install the package again: pip install --force-reinstall wordllama"
+    try:
+        width = embed(["probe"]).shape[1]
+    except (ImportError, OSError, ValueError) as error:
+        return Finding(name="embedding", ok=False, detail=_line(error), advice=advice)
+    return Finding(name="embedding", ok=True, detail=f"{EMBEDDING_NAME}, {width} dimensions")
+
+
+def papers() -> Finding:
+    """Count the papers and lessons of the cognition base."""
+    from move37.memory.library import load_library
+
+    try:
+        library = load_library()
+    except UserError as error:
+        return Finding(name="cognition", ok=False, detail=_line(error), advice="mend that file")
+    lessons = sum(len(paper.cognitions()) for paper in library)
+    detail = f"{len(library)} papers, {lessons} lessons"
+    return Finding(name="cognition", ok=bool(library), detail=detail, advice="reinstall Move37")
+
+
+def database(settings: Settings) -> Finding:
+    """Open the experiment store; a file that does not exist yet is not made."""
+    from move37.graph.lab import database_url
+    from move37.memory.store import Store
+
+    url = database_url(settings)
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        return Finding(name="database", ok=True, detail=f"{file} will be made by the first run")
+    try:
+        with Store(url) as store:
+            count = len(store.campaigns())
+    except UserError as error:
+        advice = "mend it, or set MOVE37_DATABASE_URL"
+        return Finding(name="database", ok=False, detail=_line(error), advice=advice)
+    return Finding(name="database", ok=True, detail=f"opens, {count} campaigns")
+
+
+def model(role: str, settings: Settings) -> Finding:
+    """Build the chat model of a role; nothing is sent, so a wrong key is not noticed."""
+    from move37.agents.models import chat_model
+
+    name = settings.model_of(role)
+    try:
+        chat_model(role, settings)
+    except UserError as error:
+        advice = f"or use the built-in model: MOVE37_MODEL={OFFLINE}"
+        return Finding(name=role, ok=False, detail=_line(error), advice=advice)
+    key = "" if name == OFFLINE else ", configured (its key was not tried)"
+    return Finding(name=role, ok=True, detail=f"{name}{key}")
+
+
+def tier() -> Finding:
+    """Name the largest tier that fits cores and memory."""
+    enough = usable_memory() >= LEAST_MEMORY
+    if enough and usable_cores() >= LAPTOP_CORES:
+        return Finding(name="tier", ok=True, detail="laptop fits (move37 run)")
+    if enough:
+        return Finding(name="tier", ok=True, detail="laptop fits, at half the speed of two cores")
+    advice = "run with --tier smoke, which only tries the program out"
+    return Finding(name="tier", ok=False, detail="smoke", advice=advice)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
