@@ -43,7 +43,7 @@ def measure(evaluator: Evaluator, name: str, source: str, slots: int, watch: Wat
         runs = list(
             pool.map(lambda seed: evaluator.evaluate(source, seed, watch=watch(seed)), seeds)
         )
-    return summarise(evaluator, name, [_required(name, run) for run in runs])
+    return summarise(evaluator, name, source, [_required(name, run) for run in runs])
 
 
 def _required(name: str, run: Measured | Failed) -> Measured:
@@ -52,7 +52,7 @@ def _required(name: str, run: Measured | Failed) -> Measured:
     return run
 
 
-def summarise(evaluator: Evaluator, name: str, runs: list[Measured]) -> Baseline:
+def summarise(evaluator: Evaluator, name: str, source: str, runs: list[Measured]) -> Baseline:
     """Turn the runs of one source into means, standard deviations and a mean curve."""
     noise = {}
     for task in TASKS:
@@ -60,6 +60,7 @@ def summarise(evaluator: Evaluator, name: str, runs: list[Measured]) -> Baseline
         noise[task] = Noise(mean=losses.mean(), sd=losses.std(ddof=1), seeds=len(losses))
     return Baseline(
         name=name,
+        code=source,
         tier=evaluator.tier.name,
         noise=noise,
         size=runs[0].size,

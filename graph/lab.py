@@ -83,7 +83,7 @@ def root_candidate(config: CampaignConfig, baseline: Baseline) -> Candidate:
         number=0,
         name=config.root,
         motivation="The template that this campaign starts from.",
-        code=template_source(config.root),
+        code=baseline.code,
         fitness=ROOT_FITNESS,
         loss=baseline.noise["text"].mean,
     )

@@ -228,9 +228,13 @@ class Noise(Value):
 
 
 class Baseline(Value):
-    """The root template at a tier on this machine: the noise floor everything is held against."""
+    """The root template at a tier on this machine: the noise floor everything is held against.
+
+    It keeps its own code, so that an old campaign is not compared with a newer template.
+    """
 
     name: str
+    code: str
     tier: str
     noise: dict[str, Noise]
     size: Size

@@ -149,6 +149,7 @@ NOISE = {
 }
 BASELINE = Baseline(
     name="delta_net",
+    code="class TokenMixer: ...",
     tier="smoke",
     noise=NOISE,
     size=SIZE,

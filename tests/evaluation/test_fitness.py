@@ -27,6 +27,7 @@ PROVENANCE = Provenance(evaluator="e", data="d", tier="t", torch="2", machine="m
 MIDDLE = Rubric(innovation=5, complexity=5, convergence=5, performance=5, reason="equal")
 BASELINE = Baseline(
     name="delta_net",
+    code="class TokenMixer: ...",
     tier="laptop",
     noise={"text": Noise(mean=2.3, sd=0.02, seeds=8), "recall": Noise(mean=1.0, sd=0.1, seeds=8)},
     size=SIZE,

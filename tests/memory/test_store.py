@@ -137,6 +137,7 @@ def test_unknown_campaigns_are_none_or_a_user_error(store: Store) -> None:
 def test_the_baseline_is_kept_with_the_campaign(store: Store) -> None:
     baseline = Baseline(
         name="delta_net",
+        code="class TokenMixer: ...",
         tier="smoke",
         noise={"text": Noise(mean=1.1, sd=0.1 + 0.2, seeds=3)},
         size=SIZE,

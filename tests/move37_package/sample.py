@@ -85,6 +85,7 @@ def campaign(*, measured: bool = True) -> Campaign:
     config = CampaignConfig(name="first", experiments=8, models={"researcher": "offline:grammar"})
     baseline = Baseline(
         name="delta_net",
+        code="class TokenMixer: ...",
         tier="laptop",
         noise={
             "text": Noise(mean=2.312, sd=0.019, seeds=8),
