@@ -76,15 +76,15 @@ def test_studio_streams_one_experiment_node_by_node(server: str) -> None:
     from langgraph_sdk import get_client
 
     async def stream() -> list[str]:
-        client = get_client(url=server)
-        thread = await client.threads.create()
         seen: list[str] = []
-        async for part in client.runs.stream(
-            thread["thread_id"], "move37", input={}, stream_mode=["updates"]
-        ):
-            assert part.event != "error", part.data
-            if part.event == "updates":
-                seen += list(part.data)
+        async with get_client(url=server) as client:
+            thread = await client.threads.create()
+            async for part in client.runs.stream(
+                thread["thread_id"], "move37", input={}, stream_mode=["updates"]
+            ):
+                assert part.event != "error", part.data
+                if part.event == "updates":
+                    seen += list(part.data)
         return seen
 
     seen = asyncio.run(stream())
