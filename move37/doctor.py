@@ -154,7 +154,7 @@ def process_limits() -> Finding:
     """Say whether the limits of a candidate's process hold on this system."""
     there = importlib.util.find_spec("resource") is not None
     if there and sys.platform == "linux":
-        detail = "time, memory, files and processes of a candidate are limited"
+        detail = "time, memory and files of a candidate's process are limited"
         return Finding(name="limits", ok=True, detail=detail)
     detail = "memory limits are not enforced here" if there else "no process limits here"
     advice = "use Linux or WSL for candidates that you do not trust"

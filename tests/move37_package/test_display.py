@@ -1,0 +1,196 @@
+"""The terminal: what is shown stands in the records, and hostile text stays text."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+from rich.console import Console, RenderableType
+
+from move37 import display
+from move37.records import Campaign, Experiment, Progress
+from tests.move37_package import sample
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e[red]name[/red]"
+
+
+def shown(view: RenderableType, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(view)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def views(campaign: Campaign, experiments: list[Experiment]) -> list[RenderableType]:
+    return [
+        display.leaderboard(campaign, experiments),
+        display.family_tree(campaign, experiments),
+        display.status_view(campaign, experiments),
+        *(display.experiment_view(e, sample.ROOT_CODE) for e in experiments),
+    ]
+
+
+def test_every_loss_stands_beside_the_noise() -> None:
+    text = shown(display.leaderboard(sample.campaign(), sample.experiments()))
+    assert "-0.0110 ± 0.0202" in text
+    lines = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    assert "within noise" in lines["1"]
+    assert "better, not yet verified" in lines["4"]
+    assert "worse" in lines["8"]
+    assert "0.0190 (8 seeds)" in lines["0"]
+    assert [n for n in lines if n.isdigit()] == ["0", "4", "5", "1", "2", "8"]
+
+
+def test_the_tree_starts_at_the_root_template_and_keeps_failures() -> None:
+    text = shown(display.family_tree(sample.campaign(), sample.experiments()))
+    assert text.startswith("0 delta_net  2.3120 ± 0.0190")
+    assert "3 prefix_leak  failed at gate" in text
+    assert "    └── 7 repeat  refused" in text
+
+
+def test_a_long_line_of_descent_can_be_drawn() -> None:
+    one = sample.experiments()[0]
+    chain = [one.model_copy(update={"number": n, "parent": n - 1}) for n in range(1, 300)]
+    assert "299" in shown(display.family_tree(sample.campaign(), chain), width=2000)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_campaign_without_experiments_can_be_shown(measured: bool) -> None:
+    text = "".join(shown(view) for view in views(sample.campaign(measured=measured), []))
+    assert "nothing scored yet" in text
+
+
+def test_markup_and_control_characters_of_a_model_are_shown_as_text() -> None:
+    hostile = [
+        sample.experiment(1, 0, ESCAPES, sample.measured(1, 2.3), fitness=0.5, reason=ESCAPES)
+    ]
+    for view in views(sample.campaign(), hostile):
+        text = shown(view)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    assert "[red]name[/red]" in shown(display.family_tree(sample.campaign(), hostile))
+
+
+def test_one_experiment_shows_its_idea_gates_curve_and_diff() -> None:
+    text = shown(display.experiment_view(sample.experiments()[3], sample.ROOT_CODE))
+    for part in ("Design 4", "G3", "passed", "training loss, text", "┤█", "-        beta = "):
+        assert part in text
+    assert "0.710 = loss 0.710, judge 0.550" in text
+    assert "+        beta = 2 * torch.sigmoid(self.beta(x)) + 4e-3" in text
+
+
+def test_a_failure_shows_its_stage_reason_and_gate() -> None:
+    text = shown(display.experiment_view(sample.experiments()[2], sample.ROOT_CODE))
+    assert "failed at gate" in text
+    assert "position 63 changes with the length" in text
+
+
+def test_one_evaluation_stands_beside_the_baseline() -> None:
+    baseline = sample.campaign().baseline
+    assert baseline is not None
+    text = shown(display.measured_view(sample.measured(1, 2.25), baseline))
+    assert "2.3120 ± 0.0190" in text
+    assert "better, not yet verified" in text
+    assert "within noise" in text
+
+
+def test_a_chart_runs_from_its_least_to_its_largest_value() -> None:
+    top, bottom = display.chart([4.0, 3.0, 2.0], height=2).plain.splitlines()
+    assert top == "   4.000 ┤█▁ "
+    assert bottom == "   2.000 ┤██▁"
+
+
+def test_a_flat_chart_of_many_points_keeps_its_width() -> None:
+    assert {len(row) for row in display.chart([1.0] * 500, width=30).plain.split("\n")} == {40}
+
+
+# --- the live board ----------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def progress(
+    experiment: int, node: str = "evaluate", step: int = 0, detail: str = "text"
+) -> Progress:
+    return Progress(
+        experiment=experiment,
+        node=node,
+        event="training" if step else "started",
+        step=step,
+        total=200 if step else 0,
+        loss=3.0 if step else None,
+        detail=detail if step else "",
+    )
+
+
+def test_the_board_tells_node_step_loss_and_time_left() -> None:
+    clock = Clock()
+    board = display.LiveBoard(sample.campaign().config, clock=clock)
+    board.update(progress(2, step=10))
+    clock.now = 8.0
+    board.update(progress(2, step=50))
+    text = shown(board.view())
+    for part in ("experiment 2", "evaluate", "step 50/200", "loss 3.000", "30s left"):
+        assert part in text
+
+
+def test_the_seeds_of_the_baseline_stand_apart_and_leave_when_experiments_start() -> None:
+    board = display.LiveBoard(sample.campaign().config)
+    for seed in (0, 1):
+        board.update(progress(0, node="baseline", step=20, detail=f"seed {seed} text"))
+    assert shown(board.view()).count("step 20/200") == 2
+    board.update(progress(1, node="select"))
+    assert "baseline" not in shown(board.view())
+
+
+def test_a_finished_experiment_shows_its_fitness_in_place_of_its_line() -> None:
+    board = display.LiveBoard(sample.campaign().config)
+    board.update(progress(1, node="select"))
+    board.update(Progress(experiment=1, node="archive", event="ended"))
+    assert "1 archived" in shown(board.view())
+    board.finish(sample.experiments()[0])
+    text = shown(board.view())
+    assert "double_beta_delta  2.3010  fitness 0.560" in text
+    assert "archived" not in text
+    assert "1 ended here, 8 planned" in text
+
+
+def test_nothing_is_printed_where_there_is_no_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with display.LiveBoard(sample.campaign().config, console) as board:
+        board.update(progress(1, step=10))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == ""
+
+
+def test_many_threads_may_tell_the_board_while_it_is_drawn() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+
+    def tell(number: int) -> None:
+        for step in range(1, 100):
+            board.update(progress(number, step=step))
+        board.update(Progress(experiment=number, node="archive", event="ended"))
+
+    with display.LiveBoard(sample.campaign().config, console) as board:
+        threads = [threading.Thread(target=tell, args=(number,)) for number in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            shown(board.view())
+        for thread in threads:
+            thread.join()
+    assert "4 ended here" in shown(board.view())
+
+
+def test_a_detail_of_a_candidate_cannot_give_orders_to_the_terminal() -> None:
+    board = display.LiveBoard(sample.campaign().config)
+    board.update(progress(1, step=5, detail=ESCAPES))
+    board.update(Progress(experiment=2, node="archive", event="ended", detail=ESCAPES))
+    assert "\x1b" not in shown(board.view())
