@@ -40,9 +40,12 @@ def measure(evaluator: Evaluator, name: str, source: str, slots: int, watch: Wat
     """Run the root template at seeds 0, 1, ... of the tier."""
     seeds = range(evaluator.tier.baseline_seeds)
     with ThreadPoolExecutor(max_workers=slots) as pool:
-        runs = list(
-            pool.map(lambda seed: evaluator.evaluate(source, seed, watch=watch(seed)), seeds)
-        )
+        try:
+            runs = list(pool.map(lambda s: evaluator.evaluate(source, s, watch=watch(s)), seeds))
+        except BaseException:
+            # Whoever interrupts this does not want to wait for the other seeds.
+            evaluator.stop()
+            raise
     return summarise(evaluator, name, source, [_required(name, run) for run in runs])
 
 
@@ -72,13 +75,8 @@ def summarise(evaluator: Evaluator, name: str, source: str, runs: list[Measured]
 
 
 def _step_seconds(runs: list[Measured]) -> dict[str, float]:
-    """CPU seconds a step, an upper estimate: each run's CPU time shared out by wall time."""
-    seconds: dict[str, list[float]] = {task: [] for task in TASKS}
-    for run in runs:
-        for task in TASKS:
-            points = [p for p in run.curve if p.task == task]
-            seconds[task].append(points[-1].seconds / len(points))
-    return {task: float(np.median(values)) for task, values in seconds.items()}
+    """CPU seconds a training step, the median over the runs."""
+    return {task: float(np.median([r.cost.step_seconds[task] for r in runs])) for task in TASKS}
 
 
 def _mean_curve(runs: list[Measured]) -> tuple[CurvePoint, ...]:

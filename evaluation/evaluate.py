@@ -8,7 +8,6 @@ here. A candidate's failure is a value; an exception out of this module is a bug
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import platform
 import time
@@ -67,6 +66,7 @@ class Account:
     score_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    step_seconds: dict[str, float] = field(default_factory=dict)
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -81,6 +81,7 @@ class Account:
             score_seconds=self.score_seconds,
             cpu_seconds=self.cpu_seconds,
             peak_bytes=self.peak_bytes,
+            step_seconds=self.step_seconds,
         )
 
 
@@ -213,6 +214,7 @@ class Evaluator:
                 anomalies.look(point, box)
             weights = _weights(box)
         run.account.add_usage(box)
+        run.account.step_seconds[task] = box.usage.cpu_seconds / spec.steps
         run.account.train_seconds += time.monotonic() - start
         return weights
 
@@ -392,4 +394,4 @@ def _failed(failure: BoxFailure, account: Account) -> Failed:
 
 def cache_key(evaluator: Evaluator, source: str) -> str:
     """Name of everything that a cached measurement of this source depends on."""
-    return content_id(json.loads(evaluator.provenance.model_dump_json()), source, length=16)
+    return content_id(evaluator.provenance.model_dump(), source, length=16)

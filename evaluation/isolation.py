@@ -94,6 +94,7 @@ class Nursery:
 
         Raises:
             Stopped: the nursery was closed.
+            NurseryLost: it died; the next call starts another.
         """
         with self._lock:
             if self._closed.is_set():
@@ -104,10 +105,15 @@ class Nursery:
             status_r, status_w = os.pipe()
             log = os.memfd_create("box-log") if hasattr(os, "memfd_create") else _unlinked_file()
             packed = LIMITS.pack(limits.memory_bytes, int(limits.seconds) + 5, LOG_LIMIT)
-            theirs = [request_r, result_w, log, status_w]
-            socket.send_fds(connection, [packed], theirs)
-            for fd in (request_r, result_w, status_w):
-                os.close(fd)
+            try:
+                socket.send_fds(connection, [packed], [request_r, result_w, log, status_w])
+            except ConnectionError:
+                for fd in (request_w, result_r, status_r, log):
+                    os.close(fd)
+                raise NurseryLost from None
+            finally:
+                for fd in (request_r, result_w, status_w):
+                    os.close(fd)
         return Box((request_w, result_r, status_r, log), limits, self._closed)
 
     def close(self) -> None:

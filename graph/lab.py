@@ -33,6 +33,7 @@ from move37.records import (
 from move37.settings import ROLES, Settings
 
 Watch = Callable[[Progress], None]
+WatchSeed = Callable[[int], Callable[[str, CurvePoint, int], None]]
 # By construction every term of the baseline stands at its middle.
 ROOT_FITNESS = 0.5
 
@@ -190,18 +191,25 @@ def _chroma(settings: Settings, part: str) -> str:
     return str((settings.home / part / "chroma").resolve())
 
 
-def _measure(
-    config: CampaignConfig, settings: Settings, evaluator: Evaluator, watch: Watch
-) -> Baseline:
+def baseline_watch(watch: Watch) -> WatchSeed:
+    """Return a watcher for each seed of the baseline; it shows up as experiment 0."""
+
     def watch_seed(seed: int) -> Callable[[str, CurvePoint, int], None]:
         def told(event: str, point: CurvePoint, total: int) -> None:
             watch(_progress(0, "baseline", event, point, total, f"seed {seed}"))
 
         return told
 
+    return watch_seed
+
+
+def _measure(
+    config: CampaignConfig, settings: Settings, evaluator: Evaluator, watch: Watch
+) -> Baseline:
     source = template_source(config.root)
     folder = settings.cache.expanduser() / "baselines"
-    return load_or_measure(evaluator, config.root, source, folder, slots(settings), watch_seed)
+    seeds = baseline_watch(watch)
+    return load_or_measure(evaluator, config.root, source, folder, slots(settings), seeds)
 
 
 def _refuse_other_evaluator(

@@ -18,9 +18,8 @@ from move37.records import Failed, GateReport, Measured, UserError
 from move37.settings import ROLES, Settings, load_settings
 
 if TYPE_CHECKING:
-    from move37.evaluation.evaluate import Evaluator, Watcher
     from move37.memory.store import Store
-    from move37.records import Baseline, Campaign, CampaignConfig, Candidate, Experiment
+    from move37.records import Campaign, CampaignConfig, Candidate, Experiment
 
 app = typer.Typer(
     name="move37",
@@ -328,21 +327,30 @@ def evaluate(
     text: TextPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Gates, training and held-out loss of one mixer file, beside the baseline's noise."""
-    source = _read_source(file)
-    settings = load_settings()
-    evaluator = _evaluator(tier, text)
-    try:
-        baseline = _baseline(evaluator, settings, quiet=as_json)
-        outcome = evaluator.evaluate(source, seed, baseline)
-    finally:
-        evaluator.stop()
-    if as_json:
-        typer.echo(outcome.model_dump_json(indent=1))
-    elif isinstance(outcome, Measured):
-        from move37.display import console, measured_view
+    """Gates, training and fitness of one mixer file, beside the baseline's noise."""
+    from move37.display import LiveBoard, console, measured_view
+    from move37.graph.lab import baseline_watch
+    from move37.graph.single import evaluate_file
+    from move37.records import CampaignConfig, Proposal
 
-        console().print(measured_view(outcome, baseline))
+    proposal = Proposal(
+        name=file.stem[:80],
+        motivation=f"The file {file.name}.",
+        hypothesis="None was stated.",
+        expected_gain=0.0,
+        code=_read_source(file),
+    )
+    settings = load_settings()
+    with LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
+        seeds = baseline_watch(board.update)
+        verdict = evaluate_file(proposal, tier, text, seed, settings, seeds)
+    outcome, judgement = verdict.outcome, verdict.judgement
+    if as_json:
+        typer.echo(verdict.model_dump_json(indent=1))
+    elif isinstance(outcome, Measured):
+        console().print(measured_view(outcome, verdict.baseline))
+        told = f"{judgement.fitness:.3f}, delta_net has 0.500" if judgement else "not judged"
+        typer.echo(f"fitness {told}")
     else:
         _print_failure(outcome)
     raise typer.Exit(0 if isinstance(outcome, Measured) else EXIT_FAILED)
@@ -379,27 +387,3 @@ def _read_source(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{file}: cannot be read: {reason}") from None
-
-
-def _evaluator(tier: str, text: str | None) -> Evaluator:
-    from move37.evaluation.data import load_corpus
-    from move37.evaluation.evaluate import Evaluator
-    from move37.evaluation.isolation import Nursery
-    from move37.evaluation.tiers import load_tier
-
-    return Evaluator(load_tier(tier), load_corpus(text), Nursery())
-
-
-def _baseline(evaluator: Evaluator, settings: Settings, *, quiet: bool) -> Baseline:
-    from move37.arch_templates.catalog import template_source
-    from move37.evaluation.baseline import load_or_measure
-    from move37.graph.lab import slots
-
-    def told(seed: int) -> Watcher:
-        if not quiet:
-            typer.echo(f"baseline, seed {seed}", err=True)
-        return lambda *_: None
-
-    folder = settings.cache.expanduser() / "baselines"
-    source = template_source("delta_net")
-    return load_or_measure(evaluator, "delta_net", source, folder, slots(settings), told)

@@ -153,13 +153,17 @@ class TaskScore(Value):
 
 
 class Cost(Value):
-    """What an evaluation used. Seconds are wall-clock; `cpu_seconds` are of the boxes."""
+    """What an evaluation used. Seconds are wall-clock; `cpu_seconds` are of the boxes.
+
+    `step_seconds` is the CPU time of one training step for each task.
+    """
 
     gate_seconds: Finite = 0.0
     train_seconds: Finite = 0.0
     score_seconds: Finite = 0.0
     cpu_seconds: Finite = 0.0
     peak_bytes: int = 0
+    step_seconds: dict[str, Finite] = Field(default_factory=dict)
 
 
 class Provenance(Value):

@@ -11,7 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from move37.evaluation.isolation import BoxFailure, Limits, Nursery, Stopped, clean_environment
+from move37.evaluation.isolation import (
+    BoxFailure,
+    Limits,
+    Nursery,
+    NurseryLost,
+    Stopped,
+    clean_environment,
+)
 
 HEAD = "from torch import nn\nimport torch\n"
 
@@ -100,6 +107,15 @@ def test_closing_the_nursery_stops_whoever_waits() -> None:
         threading.Timer(0.5, nursery.close).start()
         with pytest.raises(Stopped):
             box.receive_json()
+
+
+def test_a_lost_nursery_is_no_verdict_on_the_candidate_and_is_replaced() -> None:
+    with Nursery() as nursery:
+        with pytest.raises(NurseryLost), nursery.open_box(Limits(seconds=60)) as box:
+            psutil.Process(box.pid).parent().kill()  # type: ignore[union-attr]
+            box.receive_json()
+        with nursery.open_box(Limits(seconds=60)) as box:
+            assert psutil.pid_exists(box.pid)
 
 
 def test_boxes_die_with_a_killed_parent() -> None:

@@ -43,7 +43,8 @@ class Page(HTMLParser):
             self.words += data
 
     def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
+        if tag == self.inside:
+            self.inside = ""
 
 
 def page(experiments: list[Any] | None = None) -> Page:

@@ -1,0 +1,53 @@
+"""Where a candidate stands against the noise, by hand-computed figures."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+
+from move37.evaluation.standing import against, best, luck_of, standings
+from move37.records import Noise
+from tests.move37_package import sample
+
+NOISE = Noise(mean=2.0, sd=0.03, seeds=8)
+
+
+def test_one_seed_carries_the_noise_of_both_sides() -> None:
+    difference = against(1.98, 1, NOISE)
+    assert difference.delta == pytest.approx(-0.02)
+    assert difference.sd == pytest.approx(0.03 * (1 + 1 / 8) ** 0.5)
+    assert difference.verdict == "within noise"
+
+
+@pytest.mark.parametrize(
+    ("loss", "verdict"), [(1.9, "better, not yet verified"), (2.1, "worse"), (2.05, "within noise")]
+)
+def test_a_verdict_needs_two_standard_deviations(loss: float, verdict: str) -> None:
+    assert against(loss, 1, NOISE).verdict == verdict
+
+
+def test_what_was_not_measured_has_no_standing_and_what_was_not_judged_stands_last() -> None:
+    lines = standings(sample.campaign(), sample.experiments())
+    assert [line.experiment.number for line in lines] == [4, 5, 1, 2, 8]
+
+
+def test_the_best_has_a_fitness() -> None:
+    unjudged = [e for e in sample.experiments() if e.fitness is None]
+    assert best(sample.campaign(), unjudged) is None
+    top = best(sample.campaign(), sample.experiments())
+    assert top is not None
+    assert top.experiment.number == 4
+
+
+def test_without_a_baseline_nothing_is_claimed() -> None:
+    lines = standings(sample.campaign(measured=False), sample.experiments())
+    assert {line.verdict for line in lines} == {"no baseline"}
+
+
+def test_the_luck_of_the_best_agrees_with_a_simulation() -> None:
+    rng = random.Random(0)
+    largest = [max(rng.gauss(0, 1) for _ in range(8)) for _ in range(20_000)]
+    assert luck_of(8, 1.0) == pytest.approx(statistics.mean(largest), abs=0.02)
+    assert luck_of(1, 1.0) == luck_of(0, 1.0) == 0.0
