@@ -130,6 +130,8 @@ class Nursery:
     def _ensure(self) -> socket.socket:
         if self._process and self._process.poll() is None and self._connection:
             return self._connection
+        if self._connection:
+            self._connection.close()
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(

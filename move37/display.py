@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.rule import Rule
@@ -79,11 +80,12 @@ def fitness_style(fitness: float | None) -> str:
 
 def leaderboard(campaign: Campaign, experiments: Sequence[Experiment]) -> RenderableType:
     """Rank what was measured beside the baseline and its noise."""
-    table = Table(title=plain(f"Leaderboard of {campaign.config.name}"), title_justify="left")
-    for column in ("#", "loss", "against baseline", "fitness", "parameters", "from"):
-        table.add_column(column, justify="right")
+    title = plain(f"Leaderboard of {campaign.config.name}", "bold")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("#", "loss", "against 0", "fitness", "params", "from"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("design", overflow="fold")
-    table.add_column("verdict")
+    table.add_column("verdict", min_width=len("yet verified"))
     if campaign.baseline:
         table.add_row(*_root_row(campaign.baseline))
     lines = standings(campaign, experiments)
@@ -94,9 +96,9 @@ def leaderboard(campaign: Campaign, experiments: Sequence[Experiment]) -> Render
 
 def _root_row(baseline: Baseline) -> tuple[RenderableType, ...]:
     noise = baseline.noise[TASK]
-    spread = f"± {noise.sd:.4f} ({noise.seeds} seeds)"
+    spread = f"± {noise.sd:.4f}"
     figures = (f"{noise.mean:.4f}", spread, f"{MIDDLE:.3f}", f"{baseline.size.parameters:,}")
-    return ("0", *figures, "", plain(baseline.name), "baseline")
+    return ("0", *figures, "", plain(baseline.name), f"{noise.seeds} seeds")
 
 
 def _row(line: Standing) -> tuple[RenderableType, ...]:

@@ -110,10 +110,16 @@ def test_closing_the_nursery_stops_whoever_waits() -> None:
 
 
 def test_a_lost_nursery_is_no_verdict_on_the_candidate_and_is_replaced() -> None:
-    with Nursery() as nursery:
-        with pytest.raises(NurseryLost), nursery.open_box(Limits(seconds=60)) as box:
-            psutil.Process(box.pid).parent().kill()  # type: ignore[union-attr]
+    def lose(nursery: Nursery) -> None:
+        with nursery.open_box(Limits(seconds=60)) as box:
+            parent = psutil.Process(box.pid).parent()
+            assert parent is not None
+            parent.kill()
             box.receive_json()
+
+    with Nursery() as nursery:
+        with pytest.raises(NurseryLost):
+            lose(nursery)
         with nursery.open_box(Limits(seconds=60)) as box:
             assert psutil.pid_exists(box.pid)
 

@@ -34,12 +34,19 @@ def views(campaign: Campaign, experiments: list[Experiment]) -> list[RenderableT
 def test_every_loss_stands_beside_the_noise() -> None:
     text = shown(display.leaderboard(sample.campaign(), sample.experiments()))
     assert "-0.0110 ± 0.0202" in text
-    lines = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
     assert "within noise" in lines["1"]
     assert "better, not yet verified" in lines["4"]
     assert "worse" in lines["8"]
-    assert "0.0190 (8 seeds)" in lines["0"]
+    assert "± 0.0190" in lines["0"]
+    assert "8 seeds" in lines["0"]
     assert [n for n in lines if n.isdigit()] == ["0", "4", "5", "1", "2", "8"]
+
+
+def test_figures_are_never_cut_in_a_narrow_terminal() -> None:
+    text = shown(display.leaderboard(sample.campaign(), sample.experiments()), width=80)
+    assert "-0.0110 ± 0.0202" in text
+    assert "…" not in text
 
 
 def test_the_tree_starts_at_the_root_template_and_keeps_failures() -> None:
