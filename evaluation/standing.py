@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
 
+from scipy.special import stdtrit
+
 from move37.records import Campaign, Experiment, Finite, Measured, Noise, Value
 
 TASK = "text"
-SIGMAS = 2.0
+CONFIDENCE = 0.95
 
 Verdict = Literal["within noise", "better, not yet verified", "worse", "no baseline"]
 
@@ -18,16 +20,19 @@ Verdict = Literal["within noise", "better, not yet verified", "worse", "no basel
 class Against(Value):
     """A difference to the baseline's mean in nats, and its standard deviation if nothing changed.
 
-    Negative is better. `sd` counts the noise of the candidate's seeds and of the baseline's mean.
+    Negative is better. `sd` counts the noise of the candidate's seeds and of the baseline's mean;
+    `limit` is where the 95 % range of such a difference ends: Student's t, because few seeds know
+    their own spread badly.
     """
 
     delta: Finite
     sd: Finite
+    limit: Finite
 
     @property
     def verdict(self) -> Verdict:
         """What may be said of the difference; never more than `not yet verified`."""
-        if abs(self.delta) <= SIGMAS * self.sd:
+        if abs(self.delta) <= self.limit:
             return "within noise"
         return "better, not yet verified" if self.delta < 0 else "worse"
 
@@ -51,7 +56,8 @@ class Standing(Value):
 def against(loss: float, seeds: int, noise: Noise) -> Against:
     """Compare a loss over `seeds` seeds with the baseline; one seed gives sd * sqrt(1 + 1/n)."""
     spread = noise.sd * math.sqrt(1 / seeds + 1 / noise.seeds)
-    return Against(delta=loss - noise.mean, sd=spread)
+    quantile = float(stdtrit(max(1, noise.seeds - 1), (1 + CONFIDENCE) / 2))
+    return Against(delta=loss - noise.mean, sd=spread, limit=quantile * spread)
 
 
 def text_noise(campaign: Campaign) -> Noise | None:

@@ -22,7 +22,6 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from move37.evaluation.standing import (
-    SIGMAS,
     TASK,
     Standing,
     best,
@@ -42,6 +41,8 @@ from move37.records import (
     Value,
 )
 
+# Half the width of the baseline's band, in standard deviations over seeds.
+SIGMAS = 2.0
 Figure = dict[str, Any]
 DIFF_CLASSES = {"+": "added", "-": "removed", "@": "place"}
 PARTS = ("gates", "training", "scoring", "other")

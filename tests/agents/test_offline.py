@@ -165,11 +165,11 @@ def marks(loss: float) -> Rubric:
     return judge(judge_brief(measured(loss)), MODEL)[0]
 
 
-def test_the_judge_gives_the_baseline_five_and_a_gain_of_two_deviations_ten() -> None:
+def test_the_judge_gives_the_baseline_five_and_a_gain_like_gated_delta_nets_ten() -> None:
     assert marks(2.31).performance == 5.0
     assert marks(2.31).convergence == 5.0
-    assert marks(2.25).performance == 10.0
-    assert marks(2.60).performance == 0.0
+    assert marks(1.60).performance == 10.0
+    assert marks(3.40).performance == 0.0
     assert marks(2.31).performance < marks(2.29).performance < marks(2.27).performance
 
 

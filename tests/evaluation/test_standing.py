@@ -24,8 +24,15 @@ def test_one_seed_carries_the_noise_of_both_sides() -> None:
 @pytest.mark.parametrize(
     ("loss", "verdict"), [(1.9, "better, not yet verified"), (2.1, "worse"), (2.05, "within noise")]
 )
-def test_a_verdict_needs_two_standard_deviations(loss: float, verdict: str) -> None:
+def test_a_verdict_needs_more_than_the_noise(loss: float, verdict: str) -> None:
     assert against(loss, 1, NOISE).verdict == verdict
+
+
+def test_few_seeds_of_the_baseline_need_a_wider_gap() -> None:
+    known, guessed = against(1.9, 1, NOISE), against(1.9, 1, NOISE.model_copy(update={"seeds": 2}))
+    assert known.limit == pytest.approx(2.365 * known.sd, rel=1e-3)
+    assert guessed.limit == pytest.approx(12.706 * guessed.sd, rel=1e-3)
+    assert guessed.verdict == "within noise"
 
 
 def test_what_was_not_measured_has_no_standing_and_what_was_not_judged_stands_last() -> None:
