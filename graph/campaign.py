@@ -18,7 +18,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from move37.graph.build import RECURSION_LIMIT, build_graph, open_saver
-from move37.graph.lab import Lab, Watch, open_lab, slots
+from move37.graph.lab import Lab, Watch, complete, open_lab, slots
 from move37.records import CampaignConfig, Experiment, Progress, experiment_id
 from move37.settings import Settings, load_settings
 
@@ -43,6 +43,7 @@ def run_campaign(
         UserError: something that the configuration or the environment asks for is not there.
     """
     settings = settings or load_settings()
+    config = complete(config, settings)
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
         open_lab(config, settings, watch) as lab,

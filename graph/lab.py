@@ -134,6 +134,19 @@ def campaign_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def complete(config: CampaignConfig, settings: Settings) -> CampaignConfig:
+    """Fill in the models that the environment names, so that the campaign records them."""
+    named = {role: settings.model_of(role) for role in ROLES}
+    return config.model_copy(update={"models": {**named, **config.models}})
+
+
+def _with_models_of(config: CampaignConfig, settings: Settings) -> Settings:
+    """A campaign goes on with the models that it began with, whatever the environment says now."""
+    return settings.model_copy(
+        update={f"{role}_model": name for role, name in config.models.items()}
+    )
+
+
 def check_request(config: CampaignConfig, settings: Settings) -> Tier:
     """Look at everything that can be wrong with a request before anything is written.
 
@@ -144,7 +157,7 @@ def check_request(config: CampaignConfig, settings: Settings) -> Tier:
     if config.root not in TEMPLATES:
         raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
     find_text(config.text)
-    check_models(settings)
+    check_models(_with_models_of(config, settings))
     return tier
 
 
@@ -157,7 +170,8 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     """
     tier = check_request(config, settings)
     corpus = load_corpus(config.text)
-    models = {role: chat_model(role, settings) for role in ROLES}
+    ours = _with_models_of(config, settings)
+    models = {role: chat_model(role, ours) for role in ROLES}
     folder = settings.home / config.name
     with campaign_lock(folder), open_store(settings) as store, Nursery() as nursery:
         campaign = store.create_campaign(config)

@@ -11,7 +11,7 @@ import threading
 from contextlib import ExitStack
 
 from move37.graph.build import build_graph
-from move37.graph.lab import Lab, open_lab
+from move37.graph.lab import Lab, complete, open_lab
 from move37.records import CampaignConfig, Progress
 from move37.settings import load_settings
 
@@ -30,6 +30,7 @@ def studio_lab() -> Lab:
         if not _open:
             settings = load_settings()
             config = CampaignConfig(name="studio", tier=settings.studio_tier, batch=1)
+            config = complete(config, settings)
             _open.append(_stack.enter_context(open_lab(config, settings, _unwatched)))
             atexit.register(_stack.close)
         return _open[0]

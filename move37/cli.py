@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from move37.records import Failed, GateReport, Measured, UserError
-from move37.settings import ROLES, Settings, load_settings
+from move37.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from move37.memory.store import Store
@@ -94,8 +94,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
 ) -> None:
     """Run a campaign of experiments, or go on with one."""
+    from move37.graph.lab import complete
+
     settings = load_settings()
-    seconds = parse_budget(budget) if budget else None
+    seconds = parse_budget(budget) if budget is not None else None
     if resume:
         config = _stored_config(settings, campaign, experiments, seconds)
     else:
@@ -107,9 +109,8 @@ def run(
             "budget_seconds": seconds,
             "fitness": fitness,
             "text": str(Path(text).expanduser().resolve()) if text else None,
-            "models": {role: settings.model_of(role) for role in ROLES},
         }
-        config = _new_config(chosen)
+        config = complete(_new_config(chosen), settings)
     _run(config, settings, verbose)
 
 

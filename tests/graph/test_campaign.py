@@ -126,18 +126,36 @@ def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(
     assert all(e.reason.startswith("researcher: ") for e in experiments)
 
 
-def _start(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
-    environment = {
-        **os.environ,
-        "MOVE37_HOME": str(settings.home),
-        "MOVE37_CACHE": str(settings.cache),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "move37", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+class Process:
+    """A campaign in a process of its own, with what it printed in a file."""
+
+    def __init__(self, settings: Settings, arguments: list[str]) -> None:
+        home = {"MOVE37_HOME": str(settings.home), "MOVE37_CACHE": str(settings.cache)}
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self._log = settings.home / "output.txt"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "move37", *arguments],
+                env={**os.environ, **home},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self, signal_number: int, after: float) -> int:
+        """Send a signal when the process still runs after so many seconds; return its code."""
+        try:
+            self._process.wait(timeout=after)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal_number)
+        return self._process.wait(timeout=60)
+
+    def wait(self) -> int:
+        """Wait until the process ends by itself; return its code."""
+        return self._process.wait(timeout=300)
+
+    def printed(self) -> str:
+        """What it printed on both streams."""
+        return self._log.read_text()
 
 
 def _read(settings: Settings, name: str) -> list[Experiment]:
@@ -152,18 +170,14 @@ def test_killed_at_twenty_random_moments_the_record_is_that_of_an_undisturbed_ru
 ) -> None:
     moments = random.Random(7)
     arguments = ["run", "--tier", "smoke", "-n", "4", "--seed", "3", "--campaign", "same"]
-    kills = 0
-    while kills < 20:
-        process = _start(settings, arguments)
-        try:
-            process.wait(timeout=moments.uniform(0.5, 7.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        kills += 1
-    last = _start(settings, arguments)
-    output, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, output.decode()
+    codes = []
+    for _ in range(20):
+        # Most starts are killed early, so that the campaign lasts until the twentieth.
+        moment = moments.choice([moments.uniform(0.5, 3.0), moments.uniform(3.0, 6.0)])
+        codes.append(Process(settings, arguments).end(signal.SIGKILL, moment))
+    assert codes.count(-signal.SIGKILL) >= 10
+    last = Process(settings, arguments)
+    assert last.wait() == 0, last.printed()
     assert lasting(_read(settings, "same")) == lasting(undisturbed)
 
 
@@ -172,13 +186,9 @@ def test_ctrl_c_stops_with_the_command_to_go_on(
     undisturbed: list[Experiment], settings: Settings
 ) -> None:
     arguments = ["run", "--tier", "smoke", "-n", "4", "--seed", "3", "--campaign", "same"]
-    process = _start(settings, arguments)
-    time.sleep(8)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, output.decode()
-    assert b"move37 run --resume --campaign same" in output
-    resumed = _start(settings, ["run", "--resume", "--campaign", "same"])
-    output, _ = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, output.decode()
+    stopped = Process(settings, arguments)
+    assert stopped.end(signal.SIGINT, 5.0) == 130, stopped.printed()
+    assert "move37 run --resume --campaign same" in stopped.printed()
+    resumed = Process(settings, ["run", "--resume", "--campaign", "same"])
+    assert resumed.wait() == 0, resumed.printed()
     assert lasting(_read(settings, "same")) == lasting(undisturbed)
