@@ -137,9 +137,10 @@ def _stored_config(
 
 
 def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
-    from move37.display import LiveBoard, console
+    from move37.display import console
     from move37.graph.campaign import run_campaign
     from move37.graph.lab import check_request
+    from move37.live import LiveBoard
     from move37.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -329,9 +330,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Gates, training and fitness of one mixer file, beside the baseline's noise."""
-    from move37.display import LiveBoard, console, measured_view
+    from move37.display import console, measured_view
     from move37.graph.lab import baseline_watch
     from move37.graph.single import evaluate_file
+    from move37.live import LiveBoard
     from move37.records import CampaignConfig, Proposal
 
     proposal = Proposal(

@@ -7,16 +7,11 @@ shown instead of obeyed: a terminal takes orders from them.
 from __future__ import annotations
 
 import difflib
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.table import Table
@@ -37,21 +32,17 @@ from move37.evaluation.standing import (
 from move37.records import (
     Baseline,
     Campaign,
-    CampaignConfig,
     CurvePoint,
     Experiment,
     Failed,
     GateReport,
     Measured,
     Outcome,
-    Progress,
 )
 
 MIDDLE, NEAR = 0.5, 0.05
 BLOCKS = " ▁▂▃▄▅▆▇█"
 CHART_WIDTH, CHART_HEIGHT = 60, 5
-# How many ended experiments the live board keeps.
-KEPT = 6
 VERDICT_STYLES = {"within noise": "yellow", "better, not yet verified": "green", "worse": "red"}
 
 
@@ -143,11 +134,12 @@ def family_tree(campaign: Campaign, experiments: Sequence[Experiment]) -> Tree:
     branches = {0: tree}
     for experiment in sorted(experiments, key=lambda e: e.number):
         above = branches.get(experiment.parent, tree)
-        branches[experiment.number] = above.add(_leaf(experiment))
+        branches[experiment.number] = above.add(leaf(experiment))
     return tree
 
 
-def _leaf(experiment: Experiment) -> Text:
+def leaf(experiment: Experiment) -> Text:
+    """Return one experiment as a line of a tree or a board."""
     style = fitness_style(experiment.fitness)
     label = Text(f"{experiment.number} ", style="bold").append_text(
         plain(name_of(experiment), style)
@@ -341,119 +333,3 @@ def _diff(before: str, after: str) -> RenderableType:
     if not text:
         return Text("the same code", style="dim")
     return Syntax(text, "diff", theme="ansi_dark", background_color="default", word_wrap=True)
-
-
-# --- a campaign that runs ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One experiment on the board; `began` and `origin` say since when and which step it trains."""
-
-    progress: Progress
-    since: float
-    began: float
-    origin: int
-
-    def left(self, now: float) -> str:
-        """Return the time that the training of this task still needs."""
-        done = self.progress.step - self.origin
-        if done <= 0 or not self.progress.total:
-            return ""
-        seconds = (now - self.began) / done * (self.progress.total - self.progress.step)
-        return f"{duration(max(0.0, seconds))} left"
-
-
-class LiveBoard:
-    """Where each running experiment stands; told by many threads, silent off a terminal."""
-
-    def __init__(
-        self,
-        config: CampaignConfig,
-        terminal: Console | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._config = config
-        self._console = terminal or console()
-        self._clock = clock
-        self._start = clock()
-        self._lock = threading.Lock()
-        self._running: dict[tuple[int, str], _Line] = {}
-        self._ended: dict[int, Text] = {}
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live = Live(
-                console=self._console,
-                get_renderable=self.view,
-                refresh_per_second=4,
-                transient=True,
-            )
-            self._live.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def update(self, progress: Progress) -> None:
-        """Take one sign of life."""
-        # Seeds of the baseline run side by side as experiment 0; `seed 3 text` tells them apart.
-        number = progress.experiment
-        place = (number, "" if number else progress.detail[:7])
-        with self._lock:
-            if number:
-                self._running = {key: line for key, line in self._running.items() if key[0]}
-            if progress.node == "archive" and progress.event == "ended":
-                self._end(place, progress)
-            elif not number and progress.step == progress.total:
-                # The other task of this seed, or another seed, comes next.
-                self._running.pop(place, None)
-            else:
-                self._running[place] = self._follow(self._running.get(place), progress)
-
-    def finish(self, experiment: Experiment) -> None:
-        """Show a finished experiment with its result."""
-        with self._lock:
-            self._ended[experiment.number] = Text("  ").append_text(_leaf(experiment))
-
-    def view(self) -> RenderableType:
-        """Return the board as it stands."""
-        now = self._clock()
-        table = Table.grid(padding=(0, 2))
-        with self._lock:
-            for (number, _seed), line in sorted(self._running.items()):
-                table.add_row(*_board_row(number, line, now))
-            ended = tuple(self._ended.values())
-            count = f"{len(ended)} ended here, {self._config.experiments} planned"
-        spent = duration(now - self._start)
-        head = Text(f"{self._config.name}  {count}, {spent}", style="bold")
-        return Group(head, *ended[-KEPT:], table)
-
-    def _follow(self, known: _Line | None, progress: Progress) -> _Line:
-        now = self._clock()
-        since = known.since if known else now
-        if known and _same_run(known.progress, progress):
-            return _Line(progress, since, known.began, known.origin)
-        return _Line(progress, since, now, progress.step)
-
-    def _end(self, place: tuple[int, str], progress: Progress) -> None:
-        line = self._running.pop(place, None)
-        spent = f" after {duration(self._clock() - line.since)}" if line else ""
-        text = Text(f"  {progress.experiment} archived{spent}  ", style="dim")
-        self._ended.setdefault(progress.experiment, text.append_text(plain(progress.detail)))
-
-
-def _same_run(before: Progress, now: Progress) -> bool:
-    return (before.node, before.detail) == (now.node, now.detail) and before.step <= now.step
-
-
-def _board_row(number: int, line: _Line, now: float) -> tuple[RenderableType, ...]:
-    progress = line.progress
-    steps = f"step {progress.step}/{progress.total}" if progress.total else ""
-    loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-    name = f"experiment {number}" if number else "baseline"
-    told = plain(progress.detail or (progress.event if progress.event != "started" else ""))
-    waited = duration(now - line.since)
-    return (f"  {name}", Text(progress.node, "cyan"), told, steps, loss, waited, line.left(now))

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from move37 import display
+from move37.live import LiveBoard
 from move37.records import Campaign, Experiment, Progress
 from tests.move37_package import sample
 
@@ -139,7 +140,7 @@ def progress(
 
 def test_the_board_tells_node_step_loss_and_time_left() -> None:
     clock = Clock()
-    board = display.LiveBoard(sample.campaign().config, clock=clock)
+    board = LiveBoard(sample.campaign().config, clock=clock)
     board.update(progress(2, step=10))
     clock.now = 8.0
     board.update(progress(2, step=50))
@@ -149,7 +150,7 @@ def test_the_board_tells_node_step_loss_and_time_left() -> None:
 
 
 def test_the_seeds_of_the_baseline_stand_apart_and_leave_when_experiments_start() -> None:
-    board = display.LiveBoard(sample.campaign().config)
+    board = LiveBoard(sample.campaign().config)
     for seed in (0, 1):
         board.update(progress(0, node="baseline", step=20, detail=f"seed {seed} text"))
     assert shown(board.view()).count("step 20/200") == 2
@@ -158,7 +159,7 @@ def test_the_seeds_of_the_baseline_stand_apart_and_leave_when_experiments_start(
 
 
 def test_a_finished_experiment_shows_its_fitness_in_place_of_its_line() -> None:
-    board = display.LiveBoard(sample.campaign().config)
+    board = LiveBoard(sample.campaign().config)
     board.update(progress(1, node="select"))
     board.update(Progress(experiment=1, node="archive", event="ended"))
     assert "1 archived" in shown(board.view())
@@ -171,7 +172,7 @@ def test_a_finished_experiment_shows_its_fitness_in_place_of_its_line() -> None:
 
 def test_nothing_is_printed_where_there_is_no_terminal() -> None:
     console = Console(file=io.StringIO(), force_terminal=False)
-    with display.LiveBoard(sample.campaign().config, console) as board:
+    with LiveBoard(sample.campaign().config, console) as board:
         board.update(progress(1, step=10))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == ""
@@ -185,7 +186,7 @@ def test_many_threads_may_tell_the_board_while_it_is_drawn() -> None:
             board.update(progress(number, step=step))
         board.update(Progress(experiment=number, node="archive", event="ended"))
 
-    with display.LiveBoard(sample.campaign().config, console) as board:
+    with LiveBoard(sample.campaign().config, console) as board:
         threads = [threading.Thread(target=tell, args=(number,)) for number in range(1, 5)]
         for thread in threads:
             thread.start()
@@ -197,7 +198,7 @@ def test_many_threads_may_tell_the_board_while_it_is_drawn() -> None:
 
 
 def test_a_detail_of_a_candidate_cannot_give_orders_to_the_terminal() -> None:
-    board = display.LiveBoard(sample.campaign().config)
+    board = LiveBoard(sample.campaign().config)
     board.update(progress(1, step=5, detail=ESCAPES))
     board.update(Progress(experiment=2, node="archive", event="ended", detail=ESCAPES))
     assert "\x1b" not in shown(board.view())
