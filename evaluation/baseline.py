@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +11,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from move37.evaluation.evaluate import TASKS, Evaluator, Watcher, cache_key
+from move37.files import write_atomically
 from move37.records import Baseline, CurvePoint, Failed, Measured, Noise
 
 WatcherOf = Callable[[int], Watcher]
@@ -98,12 +97,3 @@ def _read(path: Path) -> Baseline | None:
     except (FileNotFoundError, ValidationError):
         # Absent, or from a version with other fields: measured anew.
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file's content in one step, so that a reader sees the old or the new text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    Path(name).replace(path)

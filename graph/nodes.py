@@ -13,6 +13,7 @@ from move37.agents.judge import judge as mark
 from move37.agents.researcher import propose
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
+from move37.files import write_atomically
 from move37.graph.lab import Lab, training_watch
 from move37.graph.state import Start, State
 from move37.memory.lessons import mechanism_payoffs
@@ -134,11 +135,10 @@ def archive(state: State, lab: Lab) -> State:
     """Store everything in one transaction; safe to repeat."""
     experiment = _experiment(state, lab)
     folder = lab.path(experiment.number)
-    folder.mkdir(parents=True, exist_ok=True)
     if experiment.proposal:
-        (folder / "candidate.py").write_text(experiment.proposal.code)
+        write_atomically(folder / "candidate.py", experiment.proposal.code)
         lab.motivations.add(experiment)
-    (folder / "experiment.json").write_text(experiment.model_dump_json(indent=1))
+    write_atomically(folder / "experiment.json", experiment.model_dump_json(indent=1))
     lab.store.archive(experiment)
     return {"archived": experiment.id}
 

@@ -10,7 +10,6 @@ import base64
 import difflib
 import hashlib
 import html
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
@@ -30,6 +29,7 @@ from move37.evaluation.standing import (
     standings,
     text_noise,
 )
+from move37.files import write_atomically
 from move37.records import (
     Campaign,
     Candidate,
@@ -68,7 +68,7 @@ def write_report(
     """
     text = render_report(campaign, experiments, root)
     try:
-        _write_whole(path, text)
+        write_atomically(path, text)
     except OSError as error:
         reason = f"cannot write the report {path} ({error.strerror}): free space or fix its rights"
         raise UserError(reason) from error
@@ -109,16 +109,6 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
 
 def _template() -> str:
     return files("move37").joinpath("report.html.j2").read_text(encoding="utf-8")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def content_policy(*scripts: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from langchain_core.tools import BaseTool, ToolException, tool
 
+from move37.files import write_atomically
 from move37.records import Failed, GateReport
 from move37.tools.fencing import one_line
 from move37.tools.showing import show_failed, show_gates
@@ -27,19 +26,10 @@ def put_code(path: Path, code: str) -> None:
     if len(code) > CODE_LIMIT:
         raise ToolException(f"{len(code)} characters; the limit is {CODE_LIMIT}; nothing written")
     try:
-        data = code.encode()
+        code.encode()
     except UnicodeEncodeError as error:
         raise ToolException(f"the code is not valid text at character {error.start}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, code)
 
 
 def take_code(path: Path) -> str:
