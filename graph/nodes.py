@@ -53,7 +53,6 @@ def researcher(state: State, lab: Lab) -> State:
     """Invent a design and write its code."""
     brief = _research_brief(state, lab)
     bench = workbench(state["number"], lab)
-    bench.path.unlink(missing_ok=True)
     proposal, use = propose(brief, bench, lab.models["researcher"])
     return {"proposal": proposal, "usage": [use]}
 
