@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -59,6 +60,12 @@ def user_errors(where: str) -> Iterator[None]:
     """Turn what a user can mend (disk, permissions, a file of another kind) into a `UserError`."""
     try:
         yield
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(
+            f"{where}: holds records of another version of Move37 (see {place}); "
+            "read it with that version, or set MOVE37_HOME to another folder"
+        ) from error
     except DBAPIError as error:
         message = str(error.orig)
         for sign, advice in ADVICE.items():

@@ -152,6 +152,15 @@ def test_the_baseline_is_kept_with_the_campaign(store: Store) -> None:
     assert found.baseline == baseline
 
 
+def test_records_of_another_version_are_one_clear_line(store: Store, url: str) -> None:
+    name = store.campaigns()[0].config.name
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+        database.execute("update campaigns set baseline = '{\"of_old\": 1}'")
+    database.close()
+    with pytest.raises(UserError, match="another version of Move37"):
+        store.campaign(name)
+
+
 def test_threads_may_share_a_store(store: Store) -> None:
     def write(first: int) -> None:
         for number in range(first, 21, 4):
