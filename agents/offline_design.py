@@ -174,7 +174,9 @@ def _design(brief: ResearchBrief, turn: Turn, draft: Draft, name: str) -> dict[s
     """Return the structured answer of the researcher."""
     parent = brief.selection.parent
     tags = grammar.mechanisms(draft.genome)
-    support = [i for i, of in _papers(brief, turn).items() if set(of) & set(tags)]
+    # A paper supports what was added, not what the parent had already.
+    fresh = set(tags) - set(grammar.mechanisms(_genome(parent.code)))
+    support = [i for i, of in _papers(brief, turn).items() if set(of) & fresh]
     gain = brief.noise["text"].sd if "text" in brief.noise else 0.0
     told = f"Child of {parent.name} (number {parent.number}). {draft.told}"
     hypothesis = (
