@@ -1,0 +1,101 @@
+"""The less travelled paths of one experiment: failures that are mended or not, repeated ideas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from tenacity import wait_none
+
+from move37.graph.build import build_graph
+from move37.graph.lab import Lab, complete, open_lab
+from move37.records import CampaignConfig, Experiment, Failed, Measured
+from move37.settings import Settings
+from tests.agents.scripted import Scripted, calls, says
+
+LEAKY = """
+from torch import nn
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x, state=None):
+        v = self.value(x)
+        return v - v.mean(1, keepdim=True), v[:, -1:]
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setattr("move37.graph.build.WAIT", wait_none())
+    settings = Settings(home=tmp_path / "runs", cache=cache)
+    config = complete(CampaignConfig(name="paths", tier="smoke"), settings)
+    with open_lab(config, settings, lambda _: None) as opened:
+        yield opened
+
+
+def run(lab: Lab, number: int = 1, **models: BaseChatModel) -> Experiment:
+    """Run one experiment with some roles played by other models."""
+    played = replace(lab, models={**lab.models, **models})
+    build_graph(lambda: played).compile().invoke({"number": number}, {"recursion_limit": 60})
+    experiment = lab.store.experiment("paths", number)
+    assert experiment is not None
+    return experiment
+
+
+def writes(code: str) -> Scripted:
+    """A researcher that writes this code and says that it is a good idea."""
+    answer = {"name": "mine", "motivation": "m", "hypothesis": "h", "expected_gain": 0.1}
+    return Scripted(script=[calls("write_code", code=code), calls("Design", **answer)] * 5)
+
+
+def test_the_engineer_mends_what_the_gates_refuse(lab: Lab) -> None:
+    experiment = run(lab, researcher=writes(LEAKY))
+    assert experiment.status == "scored"
+    assert isinstance(experiment.outcome, Measured)
+    assert len(experiment.revisions) == 1
+    assert "G1" in experiment.revisions[0]
+    assert experiment.proposal is not None
+    assert experiment.proposal.revision == 1
+    assert {use.role for use in experiment.usage} == {"researcher", "engineer", "judge", "analyst"}
+
+
+def test_what_cannot_be_mended_is_archived_with_its_cause(lab: Lab) -> None:
+    idle = Scripted(script=[calls("Repair", cause="unknown", change="none")])
+    experiment = run(lab, researcher=writes(LEAKY), engineer=idle)
+    assert experiment.status == "failed"
+    assert isinstance(experiment.outcome, Failed)
+    assert experiment.reason.startswith("gate: G1")
+    assert len(experiment.revisions) == lab.config.max_revisions
+    assert experiment.analysis is not None
+    assert (lab.path(1) / "candidate.py").read_text().strip() == LEAKY.strip()
+
+
+def test_a_repeated_idea_goes_back_and_is_refused_in_the_end(lab: Lab) -> None:
+    first = run(lab)
+    assert first.proposal is not None
+    again = run(lab, 3, researcher=writes(first.proposal.code + "# again\n"))
+    assert again.status == "refused"
+    assert "repeats experiment 1" in again.reason
+    assert again.outcome is None
+    assert [use.role for use in again.usage] == ["researcher"] * (lab.config.max_repeats + 1)
+
+
+def test_an_analyst_that_cannot_be_had_costs_the_lesson_only(lab: Lab) -> None:
+    experiment = run(lab, analyst=Scripted(script=[says("I would rather not.")]))
+    assert experiment.status == "scored"
+    assert experiment.analysis is None
+    assert experiment.reason.startswith("analyst: ")
+
+
+def test_a_judge_that_cannot_be_had_leaves_the_measurement_unjudged(lab: Lab) -> None:
+    experiment = run(lab, judge=Scripted(script=[ConnectionError("gone")]))
+    assert experiment.status == "unjudged"
+    assert isinstance(experiment.outcome, Measured)
+    assert experiment.fitness is None
