@@ -15,7 +15,6 @@ import numpy as np
 
 from move37.records import UserError
 
-BYTE_VOCABULARY = 256
 HELD_OUT_SHARE = 10  # one file in ten
 LEAST_BYTES = 1 << 16
 SKIPPED = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})

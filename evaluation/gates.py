@@ -21,7 +21,6 @@ from move37.records import GateReport, GateResult
 HIDDEN, HEADS = 32, 2
 LENGTHS = (131, 515)
 CUTS = (1, 31, 32, 33, 63, 64, 65, 100)
-SCALES = (1.0, 30.0)
 PREFILLS = (1, 63, 64, 65)
 STEPS = 8
 # Rounding in float64 stays near 1e-14 at these sizes; a leak that matters is far above 1e-9.
@@ -116,6 +115,7 @@ def suffix_perturbation(layer: Layer) -> Difference:
 
 
 def _modes() -> list[tuple[int, bool, float]]:
+    """Weights as drawn or re-drawn, eval or train mode, scale of the other suffix."""
     return [(0, False, 1.0), (0, True, 30.0), (1, False, 30.0)]
 
 

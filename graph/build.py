@@ -21,6 +21,7 @@ from move37.graph import nodes
 from move37.graph.lab import Lab
 from move37.graph.state import Start, State
 from move37.records import Weather
+from move37.settings import ROLES
 
 LabOf = Callable[[], Lab]
 Node = Callable[[Any, Lab], State]
@@ -37,7 +38,6 @@ class Step(Protocol):
 ATTEMPTS = 3
 WAIT = wait_exponential_jitter(initial=1, max=30)
 LOST = RetryPolicy(max_attempts=3, initial_interval=0.1, retry_on=NurseryLost)
-AGENTS = ("researcher", "engineer", "judge", "analyst")
 # How many steps the longest legal path has, with room to spare.
 RECURSION_LIMIT = 100
 
@@ -45,9 +45,10 @@ RECURSION_LIMIT = 100
 def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
     """Return the graph of one experiment; `lab_of` is asked for the collaborators at run time."""
     builder = StateGraph(State, input_schema=Start)
-    for name in ("select", *AGENTS, "novelty", "archive"):
+    for name in ("select", "novelty", "archive"):
         builder.add_node(name, _bind(name, lab_of))
-    builder.add_node("evaluate", _bind("evaluate", lab_of), retry_policy=LOST)
+    for name in ("evaluate", *ROLES):
+        builder.add_node(name, _bind(name, lab_of), retry_policy=LOST)
     builder.add_edge(START, "select")
     builder.add_edge("select", "researcher")
     builder.add_conditional_edges("researcher", _unless_given_up("novelty"), ["novelty", "archive"])
@@ -79,7 +80,7 @@ def _bind(name: str, lab_of: LabOf) -> Step:
         lab.tell(number, name, "started")
         with structlog.contextvars.bound_contextvars(experiment=number, node=name):
             structlog.get_logger().info("node_started")
-            update = _tried(node, name, state, lab) if name in AGENTS else node(state, lab)
+            update = _tried(node, name, state, lab) if name in ROLES else node(state, lab)
             structlog.get_logger().info("node_ended", **_noteworthy(update))
         lab.tell(number, name, "ended", _headline(state) if name == "archive" else "")
         return {**update, "number": number} if name == "select" else update

@@ -33,7 +33,6 @@ from move37.records import (
 from move37.settings import ROLES, Settings
 
 Watch = Callable[[Progress], None]
-WatchSeed = Callable[[int], Callable[[str, CurvePoint, int], None]]
 # By construction every term of the baseline stands at its middle.
 ROOT_FITNESS = 0.5
 
@@ -57,7 +56,7 @@ class Lab:
     @property
     def root(self) -> Candidate:
         """The template that the campaign starts from, as experiment number 0."""
-        return root_candidate(self.config, self.baseline)
+        return root_candidate(self.baseline)
 
     def path(self, number: int) -> Path:
         """The folder of one experiment's artefacts."""
@@ -78,12 +77,12 @@ class Lab:
         self.watch(Progress(experiment=number, node=node, event=event, detail=detail))
 
 
-def root_candidate(config: CampaignConfig, baseline: Baseline) -> Candidate:
+def root_candidate(baseline: Baseline) -> Candidate:
     """Return the root template as a candidate; its fitness is the middle of the scale."""
     return Candidate(
         number=0,
-        name=config.root,
-        motivation="The template that this campaign starts from.",
+        name=baseline.name,
+        motivation="The template that candidates are compared with.",
         code=baseline.code,
         fitness=ROOT_FITNESS,
         loss=baseline.noise["text"].mean,
@@ -176,7 +175,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     with campaign_lock(folder), open_store(settings) as store, Nursery() as nursery:
         campaign = store.create_campaign(config)
         evaluator = Evaluator(tier, corpus, nursery)
-        baseline = campaign.baseline or _measure(config, settings, evaluator, watch)
+        baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
         _refuse_other_evaluator(config, baseline, evaluator)
         store.set_baseline(config.name, baseline)
         cognition = CognitionBase(_chroma(settings, "cognition"))
@@ -205,25 +204,19 @@ def _chroma(settings: Settings, part: str) -> str:
     return str((settings.home / part / "chroma").resolve())
 
 
-def baseline_watch(watch: Watch) -> WatchSeed:
-    """Return a watcher for each seed of the baseline; it shows up as experiment 0."""
+def measure_root(root: str, settings: Settings, evaluator: Evaluator, watch: Watch) -> Baseline:
+    """Return the noise floor of a template, from the cache of this machine where it is known."""
 
     def watch_seed(seed: int) -> Callable[[str, CurvePoint, int], None]:
         def told(event: str, point: CurvePoint, total: int) -> None:
+            # The baseline shows up as experiment 0.
             watch(_progress(0, "baseline", event, point, total, f"seed {seed}"))
 
         return told
 
-    return watch_seed
-
-
-def _measure(
-    config: CampaignConfig, settings: Settings, evaluator: Evaluator, watch: Watch
-) -> Baseline:
-    source = template_source(config.root)
     folder = settings.cache.expanduser() / "baselines"
-    seeds = baseline_watch(watch)
-    return load_or_measure(evaluator, config.root, source, folder, slots(settings), seeds)
+    source = template_source(root)
+    return load_or_measure(evaluator, root, source, folder, slots(settings), watch_seed)
 
 
 def _refuse_other_evaluator(

@@ -5,17 +5,14 @@ from __future__ import annotations
 from move37.agents.briefs import JudgeBrief
 from move37.agents.judge import judge as mark
 from move37.agents.models import chat_model
-from move37.arch_templates.catalog import template_source
-from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
 from move37.evaluation.isolation import Nursery
 from move37.evaluation.tiers import load_tier
-from move37.graph.lab import ROOT_FITNESS, WatchSeed, slots
+from move37.graph.lab import Watch, measure_root, root_candidate
 from move37.records import (
     Baseline,
-    Candidate,
     Failed,
     Judgement,
     Measured,
@@ -37,7 +34,7 @@ class Verdict(Value):
 
 
 def evaluate_file(
-    proposal: Proposal, tier: str, text: str | None, seed: int, settings: Settings, watch: WatchSeed
+    proposal: Proposal, tier: str, text: str | None, seed: int, settings: Settings, watch: Watch
 ) -> Verdict:
     """Take one file through gates, training and fitness at a tier.
 
@@ -47,20 +44,11 @@ def evaluate_file(
     scale, model = load_tier(tier), chat_model("judge", settings)
     with Nursery() as nursery:
         evaluator = Evaluator(scale, load_corpus(text), nursery)
-        folder = settings.cache.expanduser() / "baselines"
-        source = template_source(ROOT)
-        baseline = load_or_measure(evaluator, ROOT, source, folder, slots(settings), watch)
+        baseline = measure_root(ROOT, settings, evaluator, watch)
         outcome = evaluator.evaluate(proposal.code, seed, baseline)
     if isinstance(outcome, Failed):
         return Verdict(outcome=outcome, baseline=baseline, judgement=None)
-    root = Candidate(
-        number=0,
-        name=ROOT,
-        motivation="The template that files are compared with.",
-        code=source,
-        fitness=ROOT_FITNESS,
-        loss=baseline.noise["text"].mean,
-    )
+    root = root_candidate(baseline)
     brief = JudgeBrief(
         seed=seed, number=1, proposal=proposal, measured=outcome, baseline=baseline, parent=root
     )

@@ -41,7 +41,3 @@ class State(Start, total=False):
     usage: Annotated[list[TokenUse], operator.add]  # every node that called a model
     problem: str  # any agent that could not be had: which one, and why
     archived: str  # archive: id of the experiment
-
-
-# What the checkpoint serialiser may load again.
-STATE_TYPES = (Analysis, Failed, Judgement, Measured, Novelty, Proposal, Selection, TokenUse)

@@ -160,24 +160,21 @@ def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
 
 def _show_end(name: str, settings: Settings) -> None:
     from move37.display import console, family_tree, leaderboard
+    from move37.evaluation.standing import best
 
     with _store(settings) as store:
         found, experiments = _campaign(store, name), store.experiments(name)
         path = _write_report(found, experiments, settings)
     console().print(leaderboard(found, experiments))
     console().print(family_tree(found, experiments))
-    best = max((e for e in experiments if e.judgement), key=_fitness, default=None)
+    top = best(found, experiments)
     lines = [f"report     {path}"]
-    if best:
-        lines.append(f"best       {settings.home / name / best.id / 'candidate.py'}")
-        lines.append(f"look       move37 show {best.number} --campaign {name}")
+    if top:
+        lines.append(f"best       {settings.home / name / top.experiment.id / 'candidate.py'}")
+        lines.append(f"look       move37 show {top.experiment.number} --campaign {name}")
     lines.append(f"go on      move37 run --resume --experiments {len(experiments) + 8} -c {name}")
     lines.append(f"report     move37 report -c {name}")
     typer.echo("\n".join(lines))
-
-
-def _fitness(experiment: Experiment) -> float:
-    return experiment.judgement.fitness if experiment.judgement else float("-inf")
 
 
 # --- looking -----------------------------------------------------------------------------------
@@ -262,7 +259,7 @@ def _root(found: Campaign) -> Candidate:
             f"campaign {found.config.name} has no baseline yet; "
             f"go on with: move37 run --resume --campaign {found.config.name}"
         )
-    return root_candidate(found.config, found.baseline)
+    return root_candidate(found.baseline)
 
 
 def _parent_code(found: Campaign, experiments: list[Experiment], child: Experiment) -> str:
@@ -331,7 +328,6 @@ def evaluate(
 ) -> None:
     """Gates, training and fitness of one mixer file, beside the baseline's noise."""
     from move37.display import console, measured_view
-    from move37.graph.lab import baseline_watch
     from move37.graph.single import evaluate_file
     from move37.live import LiveBoard
     from move37.records import CampaignConfig, Proposal
@@ -345,8 +341,7 @@ def evaluate(
     )
     settings = load_settings()
     with LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
-        seeds = baseline_watch(board.update)
-        verdict = evaluate_file(proposal, tier, text, seed, settings, seeds)
+        verdict = evaluate_file(proposal, tier, text, seed, settings, board.update)
     outcome, judgement = verdict.outcome, verdict.judgement
     if as_json:
         typer.echo(verdict.model_dump_json(indent=1))

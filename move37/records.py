@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class Value(BaseModel):
@@ -142,13 +141,12 @@ class CurvePoint(Value):
 class TaskScore(Value):
     """Held-out result of one task at one seed, computed by the trusted process from logits.
 
-    `loss` is in nats per scored token; `floor` the exact lower bound where one is known.
+    `loss` is in nats per scored token.
     """
 
     task: str
     seed: int
     loss: Finite
-    floor: Finite = 0.0
     tokens: int
 
 

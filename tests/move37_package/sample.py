@@ -74,9 +74,7 @@ def curve(seed: int, floor: float) -> tuple[CurvePoint, ...]:
 
 def scores(loss: float, seeds: int = 1) -> tuple[TaskScore, ...]:
     text = [TaskScore(task="text", seed=s, loss=loss, tokens=65_536) for s in range(seeds)]
-    recall = [
-        TaskScore(task="recall", seed=s, loss=1.32, floor=0.4, tokens=4096) for s in range(seeds)
-    ]
+    recall = [TaskScore(task="recall", seed=s, loss=1.32, tokens=4096) for s in range(seeds)]
     return (*text, *recall)
 
 
