@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from move37.agents import grammar
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import TASKS, Evaluator
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Failed, Measured
 

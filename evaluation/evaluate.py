@@ -15,12 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
+from pathlib import Path
 
 import numpy as np
 import safetensors
 
-from move37.evaluation import data, gates, policy, protocol
-from move37.evaluation.isolation import ISOLATION, Box, BoxFailure, Limits, Nursery
+from move37.evaluation import data, policy
+from move37.evaluation.gates import ladder as gates
+from move37.evaluation.isolation import protocol
+from move37.evaluation.isolation.nursery import ISOLATION, Box, BoxFailure, Limits, Nursery
 from move37.evaluation.tiers import Task, Tier
 from move37.records import (
     Baseline,
@@ -100,12 +103,11 @@ class Run:
 def evaluator_hash() -> str:
     """Hash of the sources that decide a number: this folder, the ops and the contract."""
     digest = hashlib.sha256()
-    templates = resources.files("move37.arch_templates")
     # By path: importing the ops would bring torch into the trusted process.
-    for folder in (resources.files("move37.evaluation"), templates, templates / "ops"):
-        for file in sorted(folder.iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".py"):
-                digest.update(file.name.encode() + file.read_bytes())
+    for package in ("move37.evaluation", "move37.arch_templates"):
+        folder = Path(str(resources.files(package)))
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -176,6 +178,7 @@ class Evaluator:
             parameters = max(parameters, count_parameters(weights))
         return Measured(
             gates=report,
+            audit=GateReport(gates=(), seconds=0.0),
             scores=tuple(scores),
             curve=tuple(run.account.curve),
             size=Size(
@@ -376,7 +379,7 @@ def _run_gates(
 def _gate_failure(report: GateReport, account: Account) -> Failed:
     bad = [g for g in report.gates if not g.passed]
     reason = "; ".join(
-        f"{g.id} {g.name}: {g.figure:.2g} > {g.threshold:.0e}, {g.detail}" for g in bad
+        f"{g.id} {g.name}: {g.told}, limit {g.threshold:.2g}, {g.detail}: {g.advice}" for g in bad
     )
     return Failed(stage="gate", reason=reason, gates=report, cost=account.cost())
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from move37.arch_templates.contract import build_mixer
-from move37.evaluation import protocol
+from move37.evaluation.isolation import protocol
 from move37.evaluation.model import LanguageModel, ModelShape, shape_of
 
 Send = Callable[[bytes, bytes | memoryview], None]

@@ -16,7 +16,7 @@ from langgraph.types import RetryPolicy
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from move37 import records
-from move37.evaluation.isolation import NurseryLost
+from move37.evaluation.isolation.nursery import NurseryLost
 from move37.graph import nodes
 from move37.graph.lab import Lab
 from move37.graph.state import Start, State

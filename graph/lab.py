@@ -16,7 +16,7 @@ from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.data import find_text, load_corpus
 from move37.evaluation.evaluate import Evaluator
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.cognition import CognitionBase
 from move37.memory.novelty import Motivations

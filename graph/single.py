@@ -8,7 +8,7 @@ from move37.agents.models import chat_model
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 from move37.evaluation.tiers import load_tier
 from move37.graph.lab import Watch, measure_root, root_candidate
 from move37.records import (

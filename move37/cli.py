@@ -304,7 +304,7 @@ def check(
     """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged."""
     from move37.display import console, gate_table
     from move37.evaluation.evaluate import check as run_gates
-    from move37.evaluation.isolation import Nursery
+    from move37.evaluation.isolation.nursery import Nursery
 
     with Nursery() as nursery:
         result = run_gates(_read_source(file), nursery, every=every)

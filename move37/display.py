@@ -257,7 +257,7 @@ def gate_table(report: GateReport) -> Table:
     table.add_column("detail", overflow="fold")
     for gate in report.gates:
         mark = Text("passed", style="green") if gate.passed else Text("failed", style="bold red")
-        figures = (f"{gate.figure:.2g}", f"{gate.threshold:.2g}")
+        figures = (gate.told, f"{gate.threshold:.2g}")
         table.add_row(gate.id, plain(gate.name), mark, *figures, plain(gate.detail))
     return table
 

@@ -107,14 +107,24 @@ class Novelty(Value):
 
 
 class GateResult(Value):
-    """One validity check: the figure that was measured, its limit, and what to mend."""
+    """One validity check: the figure that was measured, its limit, and what to mend.
+
+    `figure` is None when the candidate raised before there was one. `detail` names the failing
+    case (position, length, mode) or remarks on a pass; `advice` says what to mend.
+    """
 
     id: str
     name: str
     passed: bool
-    figure: Finite
+    figure: Finite | None
     threshold: Finite
     detail: str = ""
+    advice: str = ""
+
+    @property
+    def told(self) -> str:
+        """The figure as text."""
+        return "raised" if self.figure is None else f"{self.figure:.2g}"
 
 
 class GateReport(Value):
@@ -185,10 +195,14 @@ class Size(Value):
 
 
 class Measured(Value):
-    """A candidate that passed its gates and was trained and scored."""
+    """A candidate that passed its gates, was trained and scored, and passed the audit after it.
+
+    `audit` holds the checks that were asked again of the trained weights.
+    """
 
     kind: Literal["measured"] = "measured"
     gates: GateReport
+    audit: GateReport
     scores: tuple[TaskScore, ...]
     curve: tuple[CurvePoint, ...]
     size: Size
@@ -203,7 +217,7 @@ class Measured(Value):
         return sum(values) / len(values)
 
 
-Stage = Literal["policy", "gate", "train", "timeout", "memory"]
+Stage = Literal["policy", "gate", "train", "timeout", "memory", "audit"]
 
 
 class Failed(Value):

@@ -28,7 +28,7 @@ def show_gates(report: GateReport) -> str:
     for gate in report.gates:
         word = "passed" if gate.passed else "FAILED"
         detail = f"; {one_line(gate.detail)}" if gate.detail else ""
-        figures = f"measured {gate.figure:.3g}, limit {gate.threshold:.3g}"
+        figures = f"measured {gate.told}, limit {gate.threshold:.3g}"
         lines.append(f"- {gate.id} {gate.name}: {word} ({figures}{detail})")
     return "\n".join(lines)
 

@@ -132,6 +132,7 @@ def measured(loss: float = 2.30, recall: float = 1.0) -> Measured:
     """Return a result with these held-out losses."""
     return Measured(
         gates=gates(),
+        audit=gates(),
         scores=(
             TaskScore(task="text", seed=0, loss=loss, tokens=1000),
             TaskScore(task="recall", seed=0, loss=recall, tokens=1000),

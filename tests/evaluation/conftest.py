@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from move37.arch_templates.catalog import template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Anomalies, Evaluator
-from move37.evaluation.isolation import BoxFailure, Limits, Nursery
+from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Baseline, CurvePoint, Failed, Measured
 from tests.evaluation.test_gates import CLEAN, HEAD
@@ -137,7 +137,7 @@ def test_the_trusted_process_never_imports_torch() -> None:
         "from move37.arch_templates.catalog import template_source\n"
         "from move37.evaluation.data import load_corpus\n"
         "from move37.evaluation.evaluate import Evaluator\n"
-        "from move37.evaluation.isolation import Nursery\n"
+        "from move37.evaluation.isolation.nursery import Nursery\n"
         "from move37.evaluation.tiers import load_tier\n"
         "with Nursery() as nursery:\n"
         "    evaluator = Evaluator(load_tier('smoke'), load_corpus(), nursery)\n"

@@ -42,6 +42,7 @@ def measured(text: float, recall: float = 1.0, size: Size = SIZE) -> Measured:
     gate = GateResult(id="G1", name="g", passed=True, figure=0.0, threshold=1e-9)
     return Measured(
         gates=GateReport(gates=(gate,), seconds=1.0),
+        audit=GateReport(gates=(gate,), seconds=1.0),
         scores=(
             TaskScore(task="text", seed=0, loss=text, tokens=10),
             TaskScore(task="recall", seed=0, loss=recall, tokens=10),

@@ -6,7 +6,7 @@ import pytest
 
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.evaluate import check
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 from move37.records import Failed, GateReport
 
 HEAD = """

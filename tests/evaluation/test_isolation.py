@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from move37.evaluation.isolation import (
+from move37.evaluation.isolation.nursery import (
     BoxFailure,
     Limits,
     Nursery,
@@ -126,7 +126,7 @@ def test_a_lost_nursery_is_no_verdict_on_the_candidate_and_is_replaced() -> None
 
 def test_boxes_die_with_a_killed_parent() -> None:
     script = (
-        "from move37.evaluation.isolation import Limits, Nursery\n"
+        "from move37.evaluation.isolation.nursery import Limits, Nursery\n"
         "box = Nursery().open_box(Limits(seconds=60))\n"
         "print(box.pid, flush=True)\n"
         "input()\n"

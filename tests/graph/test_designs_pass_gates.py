@@ -9,7 +9,7 @@ import pytest
 
 from move37.agents import grammar
 from move37.evaluation.evaluate import check
-from move37.evaluation.isolation import Nursery
+from move37.evaluation.isolation.nursery import Nursery
 from move37.records import GateReport
 
 

@@ -65,6 +65,7 @@ def proposal(
 def measured(loss: float = 1.2) -> Measured:
     return Measured(
         gates=GATES,
+        audit=GATES,
         scores=(TaskScore(task="text", seed=0, loss=loss, tokens=100),),
         curve=(CurvePoint(task="text", step=1, loss=5.5, seconds=0.01),),
         size=SIZE,

@@ -196,6 +196,7 @@ def experiment(
 def measured(number: int, loss: float, parameters: int = 73_472) -> Measured:
     return Measured(
         gates=gates(),
+        audit=gates(),
         scores=scores(loss),
         curve=curve(number, loss - 0.11),
         size=SIZE.model_copy(update={"parameters": parameters}),

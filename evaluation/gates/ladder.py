@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from move37.evaluation.isolation import Box
+from move37.evaluation.isolation.nursery import Box
 from move37.records import GateReport, GateResult
 
 HIDDEN, HEADS = 32, 2
@@ -194,7 +194,7 @@ def run_gates(layer: Layer, *, every: bool = False) -> GateReport:
     for identifier, name, gate, advice in GATES:
         found = gate(layer)
         passed = found.figure <= TOLERANCE
-        detail = "" if passed else f"{found.where}: {advice}"
+        detail = "" if passed else found.where
         results.append(
             GateResult(
                 id=identifier,
@@ -203,6 +203,7 @@ def run_gates(layer: Layer, *, every: bool = False) -> GateReport:
                 figure=found.figure,
                 threshold=TOLERANCE,
                 detail=detail,
+                advice="" if passed else advice,
             )
         )
         if not passed and not every:

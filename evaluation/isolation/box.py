@@ -1,6 +1,6 @@
 """The box: a process that holds candidate code, forked from a warm parent that never does.
 
-`python -m move37.evaluation.box FD` is the warm parent (the nursery). It imports torch once,
+`python -m move37.evaluation.isolation.box FD` is the warm parent (the nursery). It imports torch once,
 listens on an inherited socket, and forks one box for each job, so that a box starts in
 milliseconds and shares no state with another one. The nursery itself never sees a byte that a
 candidate wrote. When the trusted process dies, the socket closes, and everything here dies too.
@@ -70,7 +70,8 @@ def _explain(error: BaseException) -> bytes:
 
 def _work(request_fd: int, result_fd: int) -> NoReturn:
     """Serve one trusted peer until it hangs up; tell it what the candidate raised."""
-    from move37.evaluation import jobs, protocol
+    from move37.evaluation import jobs
+    from move37.evaluation.isolation import protocol
 
     def send(kind: bytes, payload: bytes | memoryview) -> None:
         _write_all(result_fd, protocol.pack(kind, payload))

@@ -21,8 +21,8 @@ from typing import Any, Self
 import numpy as np
 import psutil
 
-from move37.evaluation import protocol
-from move37.evaluation.box import LIMITS
+from move37.evaluation.isolation import protocol
+from move37.evaluation.isolation.box import LIMITS
 from move37.records import Stage, Value
 
 ISOLATION = "process-group+rlimits+clean-environment"
@@ -135,7 +135,14 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-m", "move37.evaluation.box", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-s",
+                    "-P",
+                    "-m",
+                    "move37.evaluation.isolation.box",
+                    str(theirs.fileno()),
+                ],
                 pass_fds=[theirs.fileno()],
                 env=clean_environment(os.environ),
                 stdin=subprocess.DEVNULL,

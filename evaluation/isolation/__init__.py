@@ -1,0 +1,1 @@
+"""Where candidate code runs: the warm parent, its boxes, and the walls around them."""
