@@ -1,7 +1,7 @@
 """The box: a process that holds candidate code, forked from a warm parent that never does.
 
-`python -m move37.evaluation.isolation.box FD` is the warm parent (the nursery). It imports torch once,
-listens on an inherited socket, and forks one box for each job, so that a box starts in
+`python -m move37.evaluation.isolation.box FD` is the warm parent (the nursery). It imports torch
+once, listens on an inherited socket, and forks one box for each job, so that a box starts in
 milliseconds and shares no state with another one. The nursery itself never sees a byte that a
 candidate wrote. When the trusted process dies, the socket closes, and everything here dies too.
 
