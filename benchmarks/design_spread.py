@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from move37.agents import grammar
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import TASKS, Evaluator
-from move37.evaluation.isolation.nursery import Nursery
+from move37.evaluation.isolation.obtain import open_nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Failed, Measured
 
@@ -42,7 +42,7 @@ def main() -> None:
     """Print the spread for each task."""
     tier = load_tier(sys.argv[1] if len(sys.argv) > 1 else "laptop")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 16
-    with Nursery() as nursery, ThreadPoolExecutor(2) as pool:
+    with open_nursery("auto") as (nursery, _), ThreadPoolExecutor(2) as pool:
         evaluator = Evaluator(tier, load_corpus(), nursery)
 
         def measure(number: int) -> list[Measured | Failed]:

@@ -40,7 +40,7 @@ def _losses(tier: Tier, rate: str, nursery: Nursery) -> dict[str, float]:
 def main() -> None:
     """Print the sweep of the tier that the first argument names."""
     tier = load_tier(sys.argv[1] if len(sys.argv) > 1 else "laptop")
-    with Nursery() as nursery, ThreadPoolExecutor(2) as pool:
+    with open_nursery("auto") as (nursery, _), ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda rate: _losses(tier, rate, nursery), RATES))
     for task in ("text", "recall"):
         print(f"[{task}.sweep]")

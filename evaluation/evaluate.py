@@ -23,7 +23,8 @@ import safetensors
 from move37.evaluation import data, policy
 from move37.evaluation.gates import ladder as gates
 from move37.evaluation.isolation import protocol
-from move37.evaluation.isolation.nursery import ISOLATION, Box, BoxFailure, Limits, Nursery
+from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
+from move37.evaluation.isolation.walls import tier_name
 from move37.evaluation.tiers import Task, Tier
 from move37.records import (
     Baseline,
@@ -133,7 +134,7 @@ class Evaluator:
             tier=self.tier.digest,
             torch=metadata.version("torch"),
             machine=machine_name(),
-            isolation=ISOLATION,
+            isolation=tier_name(self._nursery.raised),
         )
 
     def stop(self) -> None:

@@ -16,7 +16,7 @@ from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.data import find_text, load_corpus
 from move37.evaluation.evaluate import Evaluator
-from move37.evaluation.isolation.nursery import Nursery
+from move37.evaluation.isolation.obtain import open_nursery
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.cognition import CognitionBase
 from move37.memory.novelty import Motivations
@@ -172,7 +172,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     ours = _with_models_of(config, settings)
     models = {role: chat_model(role, ours) for role in ROLES}
     folder = settings.home / config.name
-    with campaign_lock(folder), open_store(settings) as store, Nursery() as nursery:
+    with campaign_lock(folder), open_store(settings) as store, open_nursery("auto") as (nursery, _):
         campaign = store.create_campaign(config)
         evaluator = Evaluator(tier, corpus, nursery)
         baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)

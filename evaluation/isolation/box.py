@@ -5,17 +5,14 @@ once, listens on an inherited socket, and forks one box for each job, so that a 
 milliseconds and shares no state with another one. The nursery itself never sees a byte that a
 candidate wrote. When the trusted process dies, the socket closes, and everything here dies too.
 
-Limits set here: process group, memory, CPU seconds, size of files, open files, no core dumps, an
-environment without secrets (set by the trusted side). Not covered: network, file system and
-system calls are those of the user.
+A box raises its walls (`walls.py`) before it reads its first request, and says so.
 """
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -24,25 +21,12 @@ import sys
 import traceback
 from typing import NoReturn
 
-LIMITS = struct.Struct("!3Q")
-PR_SET_PDEATHSIG = 1
-OPEN_FILES = 64
+from move37.evaluation.isolation import privileges, walls
 
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def _limit(memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
-    for what, value in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (value, value))
+# Address space, CPU seconds, bytes of a file, walls, whether CUDA is used.
+LIMITS = struct.Struct("!5Q")
+PID = struct.Struct("!Q")
+READY = b"ready"
 
 
 def _read_exactly(fd: int, size: int) -> bytes:
@@ -87,9 +71,11 @@ def _work(request_fd: int, result_fd: int) -> NoReturn:
 
 def _become_box(limits: bytes, fds: list[int], inherited: list[int]) -> NoReturn:
     os.setpgid(0, 0)
-    _die_with_parent()
+    privileges.die_with_parent()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A write beyond the limit of a file is an error like any other, not the end.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     request_fd, result_fd, log_fd, status_fd = fds
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -97,7 +83,13 @@ def _become_box(limits: bytes, fds: list[int], inherited: list[int]) -> NoReturn
     os.dup2(log_fd, 2)
     for fd in {*inherited, log_fd, status_fd, null} - {0, 1, 2}:
         os.close(fd)
-    _limit(*LIMITS.unpack(limits))
+    memory, cpu, output, bits, cuda = LIMITS.unpack(limits)
+    try:
+        walls.raise_around(walls.unpack(bits), (memory, cpu, output), cuda=bool(cuda))
+    except OSError:
+        traceback.print_exc()
+        os._exit(1)
+    _write_all(result_fd, READY)
     _work(request_fd, result_fd)
 
 
@@ -115,9 +107,13 @@ def _reap(boxes: dict[int, int]) -> None:
         done = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if done is None:
             return
-        _kill_group(done.si_pid)
+        if done.si_pid in boxes:
+            _kill_group(done.si_pid)
         pid, status, usage = os.wait4(done.si_pid, 0)
-        status_fd = boxes.pop(pid)
+        status_fd = boxes.pop(pid, None)
+        if status_fd is None:
+            # An orphan of a box: it comes to process 1 of the view, which is this one.
+            continue
         cpu = usage.ru_utime + usage.ru_stime
         code = os.waitstatus_to_exitcode(status)
         _tell(status_fd, {"code": code, "cpu": cpu, "peak": usage.ru_maxrss * 1024})
@@ -143,8 +139,20 @@ def _fork_box(connection: socket.socket, boxes: dict[int, int], wake: list[int])
     for fd in fds[:3]:
         os.close(fd)
     boxes[pid] = fds[3]
-    _tell(fds[3], {"pid": pid})
+    _introduce(connection, pid)
     return True
+
+
+def _introduce(connection: socket.socket, pid: int) -> None:
+    """Hand over the box: numbers of processes mean nothing outside the view, a handle does."""
+    if sys.platform != "linux":
+        connection.sendall(PID.pack(pid))
+        return
+    handle = os.pidfd_open(pid)
+    try:
+        socket.send_fds(connection, [PID.pack(pid)], [handle])
+    finally:
+        os.close(handle)
 
 
 def nursery(connection: socket.socket) -> None:
@@ -174,9 +182,11 @@ def main() -> None:
     ends that started this process, not only when the whole process does.
     """
     connection = socket.socket(fileno=int(sys.argv[1]))
-    from move37.evaluation import jobs
+    from move37.evaluation import warm
 
-    jobs.warm_up()
+    warm.warm_up()
+    # What is here now is shared with every box and never collected.
+    gc.freeze()
     nursery(connection)
 
 

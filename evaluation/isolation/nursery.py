@@ -16,28 +16,36 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import psutil
 
-from move37.evaluation.isolation import protocol
-from move37.evaluation.isolation.box import LIMITS
+from move37.evaluation.isolation import protocol, view, walls
+from move37.evaluation.isolation.box import LIMITS, PID, READY
+from move37.evaluation.isolation.walls import Wall
 from move37.records import Stage, Value
 
-ISOLATION = "process-group+rlimits+clean-environment"
 LOG_LIMIT = 1 << 20
 LOG_TAIL = 8000
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 POLL_SECONDS = 0.2
+# The wall clock comes first; this one is for a box whose threads burn more than one core.
+CPU_GRACE_SECONDS = 5
 GRACE_SECONDS = 2.0
 
 
 class Limits(Value):
-    """What one box may use. Wall-clock and CPU in seconds, memory in bytes of address space."""
+    """What one box may use. Wall-clock and CPU in seconds, memory in bytes of address space.
+
+    `cuda` opens the GPU's devices, and what its libraries need besides.
+    """
 
     seconds: float
     memory_bytes: int = 6 << 30
+    cuda: bool = False
 
 
 class Usage(Value):
@@ -75,9 +83,13 @@ class NurseryLost(Exception):
 
 
 class Nursery:
-    """The warm parent of all boxes of this process; started at the first use."""
+    """The warm parent of all boxes of this process; started at the first use.
 
-    def __init__(self) -> None:
+    `raised` are the walls around each box. Those that the machine cannot raise must be left out.
+    """
+
+    def __init__(self, raised: frozenset[Wall]) -> None:
+        self.raised = raised
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
@@ -104,17 +116,20 @@ class Nursery:
             result_r, result_w = os.pipe()
             status_r, status_w = os.pipe()
             log = os.memfd_create("box-log") if hasattr(os, "memfd_create") else _unlinked_file()
-            packed = LIMITS.pack(limits.memory_bytes, int(limits.seconds) + 5, LOG_LIMIT)
+            ours = (request_w, result_r, status_r, log)
             try:
-                socket.send_fds(connection, [packed], [request_r, result_w, log, status_w])
-            except ConnectionError:
-                for fd in (request_w, result_r, status_r, log):
+                socket.send_fds(
+                    connection, [self._packed(limits)], [request_r, result_w, log, status_w]
+                )
+                handle = _receive_handle(connection)
+            except (ConnectionError, EOFError):
+                for fd in ours:
                     os.close(fd)
-                raise NurseryLost from None
+                raise (Stopped if self._closed.is_set() else NurseryLost) from None
             finally:
                 for fd in (request_r, result_w, status_w):
                     os.close(fd)
-        return Box((request_w, result_r, status_r, log), limits, self._closed)
+        return Box(ours, handle, limits, self._closed)
 
     def close(self) -> None:
         """End the nursery and every box that it still has; whoever waits for one is stopped."""
@@ -123,9 +138,13 @@ class Nursery:
             if self._connection:
                 self._connection.close()
             if self._process:
-                self._process.kill()
-                self._process.wait()
+                _end(self._process)
             self._process = self._connection = None
+
+    def _packed(self, limits: Limits) -> bytes:
+        seconds = int(limits.seconds) + CPU_GRACE_SECONDS
+        bits = walls.pack(self.raised)
+        return LIMITS.pack(limits.memory_bytes, seconds, LOG_LIMIT, bits, limits.cuda)
 
     def _ensure(self) -> socket.socket:
         if self._process and self._process.poll() is None and self._connection:
@@ -134,17 +153,13 @@ class Nursery:
             self._connection.close()
         ours, theirs = socket.socketpair()
         with theirs:
+            module = ["-s", "-P", "-m", "move37.evaluation.isolation.box", str(theirs.fileno())]
+            command = [sys.executable, *module]
+            clean = "environment" in self.raised
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-s",
-                    "-P",
-                    "-m",
-                    "move37.evaluation.isolation.box",
-                    str(theirs.fileno()),
-                ],
+                view.command(command) if "bubblewrap" in self.raised else command,
                 pass_fds=[theirs.fileno()],
-                env=clean_environment(os.environ),
+                env=clean_environment(os.environ) if clean else None,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -159,29 +174,75 @@ def _unlinked_file() -> int:
         return os.dup(file.fileno())
 
 
-def _kill_group(pid: int) -> None:
+def _receive_handle(connection: socket.socket) -> Handle:
+    data, fds, _, _ = socket.recv_fds(connection, PID.size, 1)
+    if len(data) < PID.size:
+        raise EOFError
+    if fds:
+        return Handle(_process_of(fds[0]), fds[0])
+    return Handle(PID.unpack(data)[0], None)
+
+
+def _process_of(handle: int) -> int:
+    """Return the number that a process has for this one; its own view knows it by another."""
+    lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pid:")).split()[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a warm parent whose socket is closed: it ends its boxes, then itself."""
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        # It ended by itself in the meantime.
-        return
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A box's process: its number, and a descriptor that no other process can take over."""
+
+    pid: int
+    descriptor: int | None
+
+    def kill(self) -> None:
+        """End it at once."""
+        try:
+            if self.descriptor is None:
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            # It ended by itself in the meantime.
+            return
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 class Box:
     """One isolated process. Use as a context manager: at the end the whole group is killed."""
 
     def __init__(
-        self, fds: tuple[int, int, int, int], limits: Limits, closed: threading.Event
+        self,
+        fds: tuple[int, int, int, int],
+        handle: Handle,
+        limits: Limits,
+        closed: threading.Event,
     ) -> None:
         self._closed = closed
+        self._handle = handle
         self._request, self._result, self._status, self._log = fds
         self._deadline = time.monotonic() + limits.seconds
         self._limits = limits
         self._status_text = b""
         self._pending = bytearray()
         os.set_blocking(self._request, False)
-        self.pid = int(self._next_status()["pid"])
+        self.pid = handle.pid
         self.usage = Usage()
+        self._await_walls()
 
     def __enter__(self) -> Self:
         return self
@@ -192,8 +253,22 @@ class Box:
             if not self._closed.is_set():
                 self._end()
         finally:
+            self._handle.close()
             for fd in (self._request, self._result, self._status, self._log):
                 os.close(fd)
+
+    def _await_walls(self) -> None:
+        """A box that cannot raise its walls has not seen a candidate: the fault is ours."""
+        try:
+            if self._read(len(READY)) == READY:
+                return
+            raise RuntimeError(f"a box did not start:\n{self.log_tail()}")
+        except BoxFailure as failure:
+            self.__exit__()
+            raise RuntimeError(f"a box did not start: {failure.reason}\n{failure.log}") from None
+        except BaseException:
+            self.__exit__()
+            raise
 
     def send(self, message: dict[str, object], arrays: Sequence[np.ndarray] = ()) -> None:
         """Send one request with its arrays."""
@@ -297,7 +372,7 @@ class Box:
         poll = select.poll()
         poll.register(self._status, select.POLLIN)
         if not poll.poll(grace * 1000):
-            _kill_group(self.pid)
+            self._handle.kill()
         status = self._next_status()
         self.usage = Usage(cpu_seconds=status["cpu"], peak_bytes=max(1, status["peak"]))
         return int(status["code"])

@@ -9,14 +9,14 @@ import pytest
 
 from move37.agents import grammar
 from move37.evaluation.evaluate import check
-from move37.evaluation.isolation.nursery import Nursery
+from move37.evaluation.isolation.obtain import open_nursery
 from move37.records import GateReport
 
 
 def share_that_passes(count: int) -> float:
     rng = random.Random(11)
     sources = [grammar.render(grammar.sample(rng), f"d{i}", "Sampled.") for i in range(count)]
-    with Nursery() as nursery, ThreadPoolExecutor(2) as pool:
+    with open_nursery("auto") as (nursery, _), ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda source: check(source, nursery), sources))
     return sum(isinstance(r, GateReport) and r.passed for r in reports) / count
 
