@@ -14,6 +14,7 @@ from move37.arch_templates.catalog import template_source
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.isolation.nursery import Nursery
+from move37.evaluation.isolation.obtain import open_nursery
 from move37.evaluation.tiers import Tier, load_tier
 from move37.records import Measured
 

@@ -10,22 +10,23 @@ import numpy as np
 from filelock import FileLock
 from pydantic import ValidationError
 
-from move37.evaluation.evaluate import TASKS, Evaluator, Watcher, cache_key
+from move37.evaluation.client import EvaluatorProcess
+from move37.evaluation.evaluate import TASKS, Watcher
 from move37.files import write_atomically
-from move37.records import Baseline, CurvePoint, Failed, Measured, Noise
+from move37.records import Baseline, CurvePoint, Failed, Measured, Noise, content_id
 
 WatcherOf = Callable[[int], Watcher]
 
 
 def load_or_measure(
-    evaluator: Evaluator, name: str, source: str, folder: Path, slots: int, watch: WatcherOf
+    evaluator: EvaluatorProcess, name: str, source: str, folder: Path, slots: int, watch: WatcherOf
 ) -> Baseline:
     """Return the noise floor from the cache, or measure it with `slots` runs side by side.
 
     A second process that wants the same noise floor waits for the first instead of repeating it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{evaluator.tier.name}-{cache_key(evaluator, source)}.json"
+    path = folder / f"{name}-{evaluator.tier.name}-{_cache_key(evaluator, source)}.json"
     with FileLock(f"{path}.lock"):
         cached = _read(path)
         if cached is not None:
@@ -35,7 +36,9 @@ def load_or_measure(
     return baseline
 
 
-def measure(evaluator: Evaluator, name: str, source: str, slots: int, watch: WatcherOf) -> Baseline:
+def measure(
+    evaluator: EvaluatorProcess, name: str, source: str, slots: int, watch: WatcherOf
+) -> Baseline:
     """Run the root template at seeds 0, 1, ... of the tier."""
     seeds = range(evaluator.tier.baseline_seeds)
     with ThreadPoolExecutor(max_workers=slots) as pool:
@@ -54,7 +57,9 @@ def _required(name: str, run: Measured | Failed) -> Measured:
     return run
 
 
-def summarise(evaluator: Evaluator, name: str, source: str, runs: list[Measured]) -> Baseline:
+def summarise(
+    evaluator: EvaluatorProcess, name: str, source: str, runs: list[Measured]
+) -> Baseline:
     """Turn the runs of one source into means, standard deviations and a mean curve."""
     noise = {}
     for task in TASKS:
@@ -89,6 +94,11 @@ def _mean_curve(runs: list[Measured]) -> tuple[CurvePoint, ...]:
         )
         for same in points
     )
+
+
+def _cache_key(evaluator: EvaluatorProcess, source: str) -> str:
+    """Name of everything that a cached noise floor of this source depends on."""
+    return content_id(evaluator.provenance.model_dump(), source, length=16)
 
 
 def _read(path: Path) -> Baseline | None:

@@ -162,12 +162,21 @@ def _episodes(generator: np.random.Generator, count: int, pairs: int, vocabulary
     return np.concatenate([told, again], 1).reshape(count, 4 * pairs)
 
 
-def negative_log_likelihood(logits: Array, batches: Batches) -> float:
-    """Mean loss in nats over the counted targets, from logits [N, B, T, V]."""
+def recall_surprises(batches: Batches) -> Array:
+    """Mark [.., T] the targets of recall that nobody can foresee: values told for the first time.
+
+    Each is drawn uniformly from half of the vocabulary, so its entropy is log(vocabulary / 2).
+    """
+    position = np.arange(batches.mask.shape[-1]) + 1
+    surprises: Array = (position % 2 == 1) & (batches.mask == 0)
+    return surprises
+
+
+def token_losses(logits: Array, tokens: Array) -> Array:
+    """Return the loss in nats of every target, from logits [.., T, V] and tokens [.., T + 1]."""
     wide = logits.astype(np.float64)
     top = wide.max(-1, keepdims=True)
     normaliser = np.log(np.exp(wide - top).sum(-1)) + top[..., 0]
-    targets = batches.tokens[..., 1:].astype(np.int64)[..., None]
-    losses = normaliser - np.take_along_axis(wide, targets, -1)[..., 0]
-    mask = batches.mask.astype(bool)
-    return float(losses[mask].mean())
+    targets = tokens[..., 1:].astype(np.int64)[..., None]
+    losses: Array = normaliser - np.take_along_axis(wide, targets, -1)[..., 0]
+    return losses

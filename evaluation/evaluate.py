@@ -1,8 +1,9 @@
 """One file in, one `Measured` or `Failed` out: policy, gates, training, scoring, cheap ones first.
 
 Training and scoring happen in different boxes. A training box gets training tokens and returns
-opaque weights; a fresh scoring box gets held-out inputs and returns logits; the loss is computed
-here. A candidate's failure is a value; an exception out of this module is a bug of ours.
+opaque weights; a fresh scoring box gets held-out tokens one at a time and returns logits; the loss
+is computed here, and other fresh boxes are asked whether the trained weights keep to the rules. A
+candidate's failure is a value; an exception out of this module is a bug of ours.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
-import numpy as np
 import safetensors
 
-from move37.evaluation import data, policy
+from move37.evaluation import audit, data, policy, scoring
 from move37.evaluation.gates import ladder as gates
+from move37.evaluation.gates.thresholds import GATE_SECONDS
 from move37.evaluation.isolation import protocol
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
 from move37.evaluation.isolation.walls import tier_name
@@ -36,11 +37,8 @@ from move37.records import (
     Provenance,
     Size,
     TaskScore,
-    content_id,
 )
 
-GATE_SECONDS = 60.0
-COUNTED_LENGTH = 128
 WEIGHT_LIMIT = 256 << 20
 # A loss over that of a uniform guess by this share after the warm-up will not come back.
 DIVERGED = 1.1
@@ -55,7 +53,7 @@ TASKS = ("text", "recall")
 Watcher = Callable[[str, CurvePoint, int], None]
 
 
-def _silent(event: str, point: CurvePoint, total: int) -> None:
+def ignore(event: str, point: CurvePoint, total: int) -> None:
     """Watch nothing."""
 
 
@@ -150,7 +148,7 @@ class Evaluator:
         source: str,
         seed: int,
         baseline: Baseline | None = None,
-        watch: Watcher = _silent,
+        watch: Watcher = ignore,
     ) -> Measured | Failed:
         """Take one source through policy, gates, training and scoring."""
         if (refused := policy.inspect(source)) is not None:
@@ -168,25 +166,31 @@ class Evaluator:
         )
 
     def _measure(self, run: Run) -> Measured | Failed:
-        report, flops, state = _run_gates(run.source, self._nursery, run.account)
+        checked = _run_gates(run.source, self._nursery, run.account)
+        report = checked.report
         if not report.passed:
-            return _gate_failure(report, run.account)
-        scores = []
+            return _gate_failure(checked, run.account)
+        scores, audits = [], []
         parameters = (0, 0)
         for task in TASKS:
             weights = self._train(run, task)
-            scores.append(self._score(run, task, weights))
+            score, found = self._score(run, task, weights)
+            scores.append(score)
+            audits.append(found)
             parameters = max(parameters, count_parameters(weights))
+        audited = audit.join(audits)
+        if not audited.passed:
+            return _audit_failure(report, audited, run.account)
         return Measured(
             gates=report,
-            audit=GateReport(gates=(), seconds=0.0),
+            audit=audited,
             scores=tuple(scores),
             curve=tuple(run.account.curve),
             size=Size(
                 parameters=parameters[0],
                 mixer_parameters=parameters[1],
-                flops_per_token=flops,
-                state_bytes=state,
+                flops_per_token=checked.flops_per_token,
+                state_bytes=checked.state_bytes,
             ),
             cost=run.account.cost(),
             provenance=self.provenance,
@@ -222,27 +226,28 @@ class Evaluator:
         run.account.train_seconds += time.monotonic() - start
         return weights
 
-    def _score(self, run: Run, task: str, weights: bytes) -> TaskScore:
-        """Get held-out logits from a fresh box and compute the loss here."""
+    def _score(self, run: Run, task: str, weights: bytes) -> tuple[TaskScore, GateReport]:
+        """Stream held-out tokens through one fresh box, and audit the weights in another."""
         spec = _task(self.tier, task)
-        held_out = self._held_out(task)
-        rows, length = held_out.mask.shape[1:]
+        rows = scoring.rows_of(self._held_out(task))
+        inputs = rows.tokens[:, :-1]
+        job: dict[str, object] = {"source": run.source, "shape": self._shape(spec)}
         start = time.monotonic()
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
-            inputs = held_out.tokens[..., :-1]
-            blob = np.frombuffer(weights, np.uint8)
-            message: dict[str, object] = {
-                "op": "score",
-                "source": run.source,
-                "shape": self._shape(spec),
-            }
-            box.send(message, [blob, inputs])
-            shape = (rows, length, spec.vocabulary)
-            logits = np.stack([box.receive_array(shape, "<f4") for _ in inputs])
+            logits = scoring.stream_logits(box, job, weights, inputs)
         run.account.add_usage(box)
-        loss = data.negative_log_likelihood(logits, held_out)
+        losses = data.token_losses(logits, rows.tokens)
+        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
+            found = audit.audit(box, job, weights, inputs, logits)
+        run.account.add_usage(box)
+        if task == "recall":
+            surprises = losses[data.recall_surprises(rows)]
+            floor = audit.floor_check(surprises, math.log(spec.vocabulary / 2), task)
+            found = audit.join([found], [floor])
         run.account.score_seconds += time.monotonic() - start
-        return TaskScore(task=task, seed=run.seed, loss=loss, tokens=int(held_out.mask.sum()))
+        scored = losses[rows.mask.astype(bool)]
+        score = TaskScore(task=task, seed=run.seed, loss=scored.mean(), tokens=scored.size)
+        return score, found
 
     def _shape(self, spec: Task) -> dict[str, object]:
         return {
@@ -346,43 +351,59 @@ def count_parameters(weights: bytes) -> tuple[int, int]:
 
 
 def check(source: str, nursery: Nursery, *, every: bool = False) -> GateReport | Failed:
-    """Run the static policy and the gates on one source."""
+    """Run the static policy and the gates on one source; what it raised comes with its log."""
     if (refused := policy.inspect(source)) is not None:
         return refused
     account = Account()
     try:
-        report, _, _ = _run_gates(source, nursery, account, every=every)
+        checked = _run_gates(source, nursery, account, every=every)
     except BoxFailure as failure:
         return _failed(failure, account)
-    return report
+    return _gate_failure(checked, account) if checked.log else checked.report
 
 
 def _run_gates(
     source: str, nursery: Nursery, account: Account, *, every: bool = False
-) -> tuple[GateReport, float, int]:
-    """Return the gate report, operations a token and bytes of state."""
+) -> gates.Checked:
+    """Climb the ladder, and note in the account what it cost and how far it came."""
     start = time.monotonic()
-    with nursery.open_box(Limits(seconds=GATE_SECONDS)) as box:
-        layer = gates.Layer(box)
-        try:
-            layer.build(source)
-            report = account.gates = gates.run_gates(layer, every=every)
-            flops, state = layer.count(COUNTED_LENGTH)
-        except BoxFailure as failure:
-            # What raises here does so on the gates' inputs.
-            failure.stage = "gate" if failure.stage == "train" else failure.stage
-            raise
-    account.add_usage(box)
-    account.gate_seconds = time.monotonic() - start
-    return report, flops, state
+    try:
+        checked = gates.run_ladder(
+            source, nursery, every=every, seconds=GATE_SECONDS, used=account.add_usage
+        )
+    except gates.LadderFailure as failure:
+        account.gates = gates.after_policy(failure.report)
+        raise
+    finally:
+        account.gate_seconds = time.monotonic() - start
+    checked = replace(checked, report=gates.after_policy(checked.report))
+    account.gates = checked.report
+    return checked
 
 
-def _gate_failure(report: GateReport, account: Account) -> Failed:
-    bad = [g for g in report.gates if not g.passed]
+def _gate_failure(checked: gates.Checked, account: Account) -> Failed:
+    bad = [g for g in checked.report.gates if not g.passed]
     reason = "; ".join(
         f"{g.id} {g.name}: {g.told}, limit {g.threshold:.2g}, {g.detail}: {g.advice}" for g in bad
     )
-    return Failed(stage="gate", reason=reason, gates=report, cost=account.cost())
+    return Failed(
+        stage="gate",
+        reason=reason,
+        log=checked.log,
+        gates=checked.report,
+        cost=account.cost(),
+    )
+
+
+def _audit_failure(gates: GateReport, audited: GateReport, account: Account) -> Failed:
+    bad = [f"{g.id} {g.name}: {g.detail}: {g.advice}" for g in audited.gates if not g.passed]
+    return Failed(
+        stage="audit",
+        reason="; ".join(bad),
+        gates=gates,
+        curve=tuple(account.curve),
+        cost=account.cost(),
+    )
 
 
 def _failed(failure: BoxFailure, account: Account) -> Failed:
@@ -394,8 +415,3 @@ def _failed(failure: BoxFailure, account: Account) -> Failed:
         curve=tuple(account.curve),
         cost=account.cost(),
     )
-
-
-def cache_key(evaluator: Evaluator, source: str) -> str:
-    """Name of everything that a cached measurement of this source depends on."""
-    return content_id(evaluator.provenance.model_dump(), source, length=16)

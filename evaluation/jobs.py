@@ -7,10 +7,8 @@ computes every loss. Step losses are telemetry: they may stop a run, never promo
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,126 +16,32 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from move37.arch_templates.contract import build_mixer
-from move37.evaluation.isolation import protocol
+from move37.evaluation import probes
+from move37.evaluation.isolation import canaries, protocol
 from move37.evaluation.model import LanguageModel, ModelShape, shape_of
+from move37.evaluation.probes import reply
 
 Send = Callable[[bytes, bytes | memoryview], None]
 
 
-def warm_up() -> None:
-    """Import and touch once what every box needs, before any candidate exists."""
-    torch.set_num_threads(1)
-    layer = nn.Linear(2, 2)
-    optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
-    layer(torch.zeros(1, 2)).sum().backward()
-    optimiser.step()
-
-
 def serve(read: protocol.Reader, send: Send) -> None:
     """Answer requests until the trusted side hangs up (EOFError from `read`)."""
-    mixer: nn.Module | None = None
+    session = probes.Session()
     while True:
         message, arrays = protocol.read_request(read)
         match message.pop("op"):
-            case "build":
-                mixer = _build(message)
-                reply(send, {"parameters": sum(p.numel() for p in mixer.parameters())})
-            case "forward" if mixer is not None:
-                _forward(mixer, message, arrays, send)
-            case "count" if mixer is not None:
-                reply(send, _count(mixer, arrays[0]))
             case "train":
                 _train(message, arrays, send)
             case "score":
                 _score(message, arrays, send)
-            case unknown:
-                raise ValueError(f"unknown request {unknown!r}")
-
-
-def reply(send: Send, message: dict[str, object]) -> None:
-    """Send one JSON object."""
-    send(protocol.JSON, json.dumps(message).encode())
-
-
-# --- gates -------------------------------------------------------------------------------------
-
-
-def _build(message: dict[str, Any]) -> nn.Module:
-    torch.manual_seed(0)
-    mixer = build_mixer(message["source"], message["hidden"], message["heads"], 0)
-    mixer.to(torch.float64)
-    return mixer
-
-
-def _redraw(mixer: nn.Module, draw: int) -> None:
-    """Replace every parameter by noise of its own scale, so that no path stays switched off."""
-    generator = torch.Generator().manual_seed(draw)
-    with torch.no_grad():
-        for parameter in mixer.parameters():
-            fan_in = parameter.shape[-1] if parameter.ndim > 1 else 1
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.copy_(noise * (0.5 if parameter.ndim < 2 else fan_in**-0.5))
-
-
-def _segments(mixer: nn.Module, x: Tensor, cuts: Sequence[int]) -> Tensor:
-    """Run `x` [B, T, D] in consecutive pieces that end at `cuts`, handing the state on."""
-    outputs, state, start = [], None, 0
-    for end in [*cuts, x.shape[1]]:
-        result = mixer(x[:, start:end], state)
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"forward returned a {type(result).__name__}, expected (y, state)")
-        y, state = result
-        outputs.append(y)
-        start = end
-    return torch.cat(outputs, dim=1)
-
-
-def _state_hash(mixer: nn.Module) -> int:
-    tensors = [*mixer.parameters(), *mixer.buffers()]
-    return hash(tuple(t.detach().cpu().numpy().tobytes() for t in tensors))
-
-
-def _forward(
-    mixer: nn.Module, message: dict[str, Any], arrays: list[np.ndarray], send: Send
-) -> None:
-    """Run several inputs through one fresh copy of the mixer, in order."""
-    fresh = copy.deepcopy(mixer)
-    if message["draw"]:
-        _redraw(fresh, message["draw"])
-    fresh.train(message["train"])
-    before = _state_hash(fresh)
-    outputs = []
-    with torch.no_grad():
-        # Reset once, not for each input: a layer that draws numbers in eval mode must show it.
-        torch.manual_seed(0)
-        for x, cuts in zip(arrays, message["cuts"], strict=True):
-            y = _segments(fresh, torch.from_numpy(x), cuts)
-            if y.shape != x.shape:
-                raise ValueError(f"y has shape {list(y.shape)}, expected {list(x.shape)}")
-            outputs.append(y.to(torch.float64).contiguous().numpy().tobytes())
-    reply(send, {"changed": _state_hash(fresh) != before})
-    for payload in outputs:
-        send(protocol.ARRAY, payload)
-
-
-def _leaves(state: object) -> list[Tensor]:
-    flat, _ = torch.utils._pytree.tree_flatten(state)
-    return [leaf for leaf in flat if isinstance(leaf, Tensor)]
-
-
-def _count(mixer: nn.Module, x: np.ndarray) -> dict[str, object]:
-    """Count floating-point operations a token and state bytes a sequence, in float32."""
-    fresh = copy.deepcopy(mixer).to(torch.float32).eval()
-    inputs = torch.from_numpy(x).to(torch.float32)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        _, state = fresh(inputs, None)
-    tokens = inputs.shape[0] * inputs.shape[1]
-    size = sum(leaf.numel() * leaf.element_size() for leaf in _leaves(state))
-    return {"flops": counter.get_total_flops() / tokens, "state": size / inputs.shape[0]}
+            case "stream":
+                _stream(message, arrays, read, send)
+            case "attack":
+                traps = canaries.Traps.model_validate(message["traps"])
+                reply(send, dict(canaries.attack(traps)))
+            case op:
+                probes.answer(session, str(op), message, arrays, send)
 
 
 # --- training ----------------------------------------------------------------------------------
@@ -198,9 +102,27 @@ def _load(source: str, shape: ModelShape, weights: bytes) -> LanguageModel:
 
 
 def _score(message: dict[str, Any], arrays: list[np.ndarray], send: Send) -> None:
-    """Return logits [B, T, V] in float32 for every batch of tokens [N, B, T]."""
-    shape = shape_of(message["shape"])
-    model = _load(message["source"], shape, arrays[0].tobytes())
+    """Return logits [B, T, V] for every batch of the arrays [B, T] or [N, B, T] of tokens."""
+    model = _load(message["source"], shape_of(message["shape"]), arrays[0].tobytes())
     with torch.no_grad():
-        for batch in torch.from_numpy(arrays[1]).long():
-            send(protocol.ARRAY, model(batch).float().contiguous().numpy().tobytes())
+        for tokens in arrays[1:]:
+            for batch in torch.from_numpy(tokens).long().view(-1, *tokens.shape[-2:]):
+                _send_logits(model(batch), send)
+
+
+def _stream(
+    message: dict[str, Any], arrays: list[np.ndarray], read: protocol.Reader, send: Send
+) -> None:
+    """Return logits [B, V] for tokens [B] that come one position at a time."""
+    model = _load(message["source"], shape_of(message["shape"]), arrays[0].tobytes())
+    states = None
+    with torch.no_grad():
+        for _ in range(message["length"]):
+            _, payload = protocol.read_frame(read)
+            tokens = torch.from_numpy(np.frombuffer(payload, np.uint16).astype(np.int64))
+            logits, states = model.advance(tokens[:, None], states)
+            _send_logits(logits[:, 0], send)
+
+
+def _send_logits(logits: Tensor, send: Send) -> None:
+    send(protocol.ARRAY, logits.float().contiguous().numpy().tobytes())

@@ -12,6 +12,9 @@ from move37.arch_templates.contract import build_mixer
 from move37.arch_templates.ops import RMSNorm
 from move37.records import Value
 
+# One state of the mixer for each layer.
+States = list[object]
+
 
 class ModelShape(Value):
     """Size of the model around the mixer; `expansion` is the width of the MLP over `hidden`."""
@@ -34,16 +37,16 @@ class Block(nn.Module):
         self.up = nn.Linear(hidden, int(hidden * expansion), bias=False)
         self.down = nn.Linear(int(hidden * expansion), hidden, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, T, D] to [B, T, D]."""
-        mixed, _ = self.mixer(self.mixer_norm(x))
+    def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
+        """Map [B, T, D] and the mixer's state to [B, T, D] and the state after it."""
+        mixed, state = self.mixer(self.mixer_norm(x), state)
         if mixed.shape != x.shape:
             raise ValueError(
                 f"forward returned y of shape {list(mixed.shape)}, expected {list(x.shape)}"
             )
         x = x + mixed
         wide = F.relu(self.up(self.mlp_norm(x))).square()
-        return torch.add(x, self.down(wide))
+        return torch.add(x, self.down(wide)), state
 
 
 class LanguageModel(nn.Module):
@@ -69,10 +72,16 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map token ids [B, T] to logits [B, T, V]."""
+        return self.advance(tokens, None)[0]
+
+    def advance(self, tokens: Tensor, states: States | None) -> tuple[Tensor, States]:
+        """Go on from `states` (None: the start) by tokens [B, T]; return logits and new states."""
         x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x)
-        return F.linear(self.norm(x), self.embedding.weight)
+        after = []
+        for index, block in enumerate(self.blocks):
+            x, state = block(x, states[index] if states else None)
+            after.append(state)
+        return F.linear(self.norm(x), self.embedding.weight), after
 
 
 def shape_of(described: dict[str, Any]) -> ModelShape:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -28,6 +29,9 @@ LAZY = (
     "linecache",
     "math",
     "numbers",
+    "numpy.ctypeslib",
+    "numpy.fft",
+    "numpy.random",
     "operator",
     "random",
     "statistics",
@@ -76,3 +80,4 @@ def _touch() -> None:
     nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True)
     torch.utils.checkpoint.checkpoint(torch.exp, x, use_reentrant=False)
     torch.func.vmap(torch.sum)(x)
+    safetensors.torch.load(safetensors.torch.save({"x": x.detach()}))

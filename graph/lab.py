@@ -14,9 +14,8 @@ from langchain_core.language_models import BaseChatModel
 from move37.agents.models import chat_model, check_models
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
-from move37.evaluation.data import find_text, load_corpus
-from move37.evaluation.evaluate import Evaluator
-from move37.evaluation.isolation.obtain import open_nursery
+from move37.evaluation.client import EvaluatorProcess, open_evaluator
+from move37.evaluation.data import find_text
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.cognition import CognitionBase
 from move37.memory.novelty import Motivations
@@ -44,7 +43,7 @@ class Lab:
     config: CampaignConfig
     settings: Settings
     tier: Tier
-    evaluator: Evaluator
+    evaluator: EvaluatorProcess
     baseline: Baseline
     store: Store
     cognition: CognitionBase
@@ -168,13 +167,16 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
         UserError: something that the user asked for does not exist or cannot be reached.
     """
     tier = check_request(config, settings)
-    corpus = load_corpus(config.text)
+    text = str(find_text(config.text)) if config.text else None
     ours = _with_models_of(config, settings)
     models = {role: chat_model(role, ours) for role in ROLES}
     folder = settings.home / config.name
-    with campaign_lock(folder), open_store(settings) as store, open_nursery("auto") as (nursery, _):
+    with (
+        campaign_lock(folder),
+        open_store(settings) as store,
+        open_evaluator(settings.isolation, tier, text) as evaluator,
+    ):
         campaign = store.create_campaign(config)
-        evaluator = Evaluator(tier, corpus, nursery)
         baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
         _refuse_other_evaluator(config, baseline, evaluator)
         store.set_baseline(config.name, baseline)
@@ -204,7 +206,9 @@ def _chroma(settings: Settings, part: str) -> str:
     return str((settings.home / part / "chroma").resolve())
 
 
-def measure_root(root: str, settings: Settings, evaluator: Evaluator, watch: Watch) -> Baseline:
+def measure_root(
+    root: str, settings: Settings, evaluator: EvaluatorProcess, watch: Watch
+) -> Baseline:
     """Return the noise floor of a template, from the cache of this machine where it is known."""
 
     def watch_seed(seed: int) -> Callable[[str, CurvePoint, int], None]:
@@ -220,7 +224,7 @@ def measure_root(root: str, settings: Settings, evaluator: Evaluator, watch: Wat
 
 
 def _refuse_other_evaluator(
-    config: CampaignConfig, baseline: Baseline, evaluator: Evaluator
+    config: CampaignConfig, baseline: Baseline, evaluator: EvaluatorProcess
 ) -> None:
     """Numbers from another evaluator, data or torch are not comparable with this baseline."""
     ours, theirs = evaluator.provenance, baseline.provenance

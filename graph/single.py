@@ -5,10 +5,9 @@ from __future__ import annotations
 from move37.agents.briefs import JudgeBrief
 from move37.agents.judge import judge as mark
 from move37.agents.models import chat_model
-from move37.evaluation.data import load_corpus
-from move37.evaluation.evaluate import Evaluator
+from move37.evaluation.client import open_evaluator
+from move37.evaluation.data import find_text
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
-from move37.evaluation.isolation.obtain import open_nursery
 from move37.evaluation.tiers import load_tier
 from move37.graph.lab import Watch, measure_root, root_candidate
 from move37.records import (
@@ -42,8 +41,8 @@ def evaluate_file(
         UserError: the tier, the text or the judge's model does not exist.
     """
     scale, model = load_tier(tier), chat_model("judge", settings)
-    with open_nursery("auto") as (nursery, _):
-        evaluator = Evaluator(scale, load_corpus(text), nursery)
+    place = str(find_text(text)) if text else None
+    with open_evaluator(settings.isolation, scale, place) as evaluator:
         baseline = measure_root(ROOT, settings, evaluator, watch)
         outcome = evaluator.evaluate(proposal.code, seed, baseline)
     if isinstance(outcome, Failed):

@@ -303,11 +303,11 @@ def check(
 ) -> None:
     """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged."""
     from move37.display import console, gate_table
-    from move37.evaluation.evaluate import check as run_gates
-    from move37.evaluation.isolation.obtain import open_nursery
+    from move37.evaluation.client import open_evaluator
 
-    with open_nursery("auto") as (nursery, _):
-        result = run_gates(_read_source(file), nursery, every=every)
+    source = _read_source(file)
+    with open_evaluator(load_settings().isolation) as evaluator:
+        result = evaluator.check(source, every=every)
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     elif isinstance(result, GateReport):

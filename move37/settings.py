@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     model_timeout: float = 120.0
     slots: int | None = None
     studio_tier: str = "laptop"
+    isolation: Literal["strict", "auto", "off"] = "auto"
 
     def model_of(self, role: str) -> str:
         """Return `provider:name` of the model that serves this role."""

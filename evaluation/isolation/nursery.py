@@ -272,7 +272,14 @@ class Box:
 
     def send(self, message: dict[str, object], arrays: Sequence[np.ndarray] = ()) -> None:
         """Send one request with its arrays."""
-        view = memoryview(protocol.pack_request(message, arrays))
+        self._send(protocol.pack_request(message, arrays))
+
+    def send_array(self, array: np.ndarray) -> None:
+        """Send one array whose shape the other side knows."""
+        self._send(protocol.pack(protocol.ARRAY, np.ascontiguousarray(array).tobytes()))
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
         while view:
             self._wait(self._request, select.POLLOUT)
             try:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from move37.evaluation.data import (
-    Batches,
     held_out_windows,
     load_corpus,
-    negative_log_likelihood,
     recall_batches,
+    recall_surprises,
     split_corpus,
     text_batches,
+    token_losses,
 )
 from move37.records import UserError
 
@@ -75,14 +75,20 @@ def test_recall_rows_mix_easy_and_hard_episodes() -> None:
     assert first_answers == {4, 8, 16}
 
 
-def test_the_likelihood_counts_masked_targets_only_and_normalises_itself() -> None:
-    tokens = np.array([[[0, 1, 2]]], np.uint16)
-    logits = np.full((1, 1, 2, 4), 7.0)
-    logits[0, 0, 0] = [0, 50, 0, 0]
-    both = Batches(tokens, np.array([[[1, 1]]], np.uint8))
-    last = Batches(tokens, np.array([[[0, 1]]], np.uint8))
-    assert negative_log_likelihood(logits, last) == pytest.approx(math.log(4))
-    assert negative_log_likelihood(logits, both) == pytest.approx(math.log(4) / 2)
+def test_losses_are_normalised_here_whatever_the_logits() -> None:
+    tokens = np.array([[0, 1, 2]], np.uint16)
+    logits = np.full((1, 2, 4), 7.0)
+    logits[0, 0] = [0, 50, 0, 0]
+    assert token_losses(logits, tokens) == pytest.approx(np.array([[0.0, math.log(4)]]))
+
+
+def test_every_value_that_recall_tells_for_the_first_time_is_a_surprise() -> None:
+    batches = recall_batches(3, (4, 5, 8), vocabulary=32)
+    targets, surprises = batches.tokens[..., 1:], recall_surprises(batches)
+    assert surprises.sum() == batches.mask.sum()
+    assert targets[surprises].min() >= 16
+    counts = np.bincount(targets[surprises], minlength=32)[16:]
+    assert counts.max() < 4 * counts.mean()
 
 
 def test_text_that_is_missing_or_too_short_is_a_user_error(tmp_path: Path) -> None:

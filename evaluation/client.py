@@ -1,0 +1,203 @@
+"""The orchestrator's side of the evaluating process: the same calls, answered from elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from move37.evaluation.evaluate import Watcher, ignore
+from move37.evaluation.isolation.nursery import NurseryLost, Stopped, clean_environment
+from move37.evaluation.isolation.obtain import Isolation, Mode
+from move37.evaluation.server import Call, Opening
+from move37.evaluation.tiers import Tier
+from move37.records import (
+    Baseline,
+    CurvePoint,
+    Failed,
+    GateReport,
+    Measured,
+    Outcome,
+    Provenance,
+    UserError,
+)
+
+END_SECONDS = 10.0
+OUTCOME: TypeAdapter[Measured | Failed] = TypeAdapter(Outcome)
+Answer = dict[str, Any]
+Answers = queue.SimpleQueue[Answer]
+
+
+class EvaluatorProcess:
+    """Judges source text in a process of its own; safe to use from several threads.
+
+    A process that dies is replaced at the next call: what was asked of it can be asked again.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, Answers] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told = self._start()
+        self.isolation = Isolation.model_validate(self._told["isolation"])
+
+    @property
+    def tier(self) -> Tier:
+        """The tier at which it trains."""
+        if self._opening.tier is None:
+            raise ValueError("opened without a tier")
+        return self._opening.tier
+
+    @property
+    def provenance(self) -> Provenance:
+        """The hashes under which every number of it stands."""
+        return Provenance.model_validate(self._told["provenance"])
+
+    def check(
+        self, source: str, *, every: bool = False, white_noise: bool = False
+    ) -> GateReport | Failed:
+        """Run the static policy and the gates on one source."""
+        found = self._ask(what="check", source=source, every=every, white_noise=white_noise)
+        if "kind" in found:
+            return Failed.model_validate(found)
+        return GateReport.model_validate(found)
+
+    def evaluate(
+        self,
+        source: str,
+        seed: int,
+        baseline: Baseline | None = None,
+        watch: Watcher = ignore,
+    ) -> Measured | Failed:
+        """Take one source through policy, gates, training, scoring and audit."""
+        asked = {"what": "evaluate", "source": source, "seed": seed, "baseline": baseline}
+        return OUTCOME.validate_python(self._ask(watch, **asked))
+
+    def rehearse(self, source: str, steps: int) -> Measured | Failed:
+        """Take one source through everything with a few steps only: does it run at all?"""
+        return OUTCOME.validate_python(self._ask(what="rehearse", source=source, steps=steps))
+
+    def stop(self) -> None:
+        """End the process and every box; whoever waits for an answer gets `Stopped`."""
+        self._stopped.set()
+        with self._lock:
+            self._hang_up()
+
+    def _ask(self, watch: Watcher = ignore, **asked: Any) -> Answer:  # noqa: ANN401 - fields of a Call
+        answers: Answers = queue.SimpleQueue()
+        call = Call(id=next(self._numbers), **asked)
+        with self._lock:
+            if self._stopped.is_set():
+                raise Stopped
+            if self._process is None or self._process.poll() is not None:
+                self._hang_up()
+                self._told = self._start()
+            waiting = self._waiting
+            waiting[call.id] = answers
+            try:
+                self._connection.sendall(call.model_dump_json().encode() + b"\n")
+            except OSError:
+                raise NurseryLost from None
+        try:
+            return self._outcome(answers, watch)
+        finally:
+            waiting.pop(call.id, None)
+
+    def _outcome(self, answers: Answers, watch: Watcher) -> Answer:
+        while True:
+            told = answers.get()
+            if "outcome" in told:
+                outcome: Answer = told["outcome"]
+                return outcome
+            if "point" in told:
+                watch(told["event"], CurvePoint.model_validate(told["point"]), told["total"])
+            elif "bug" in told:
+                raise RuntimeError(f"the evaluating process failed:\n{told['bug']}")
+            elif self._stopped.is_set() or "stopped" in told:
+                raise Stopped
+            else:
+                raise NurseryLost
+
+    def _start(self) -> Answer:
+        ours, theirs = socket.socketpair()
+        module = ["-s", "-P", "-m", "move37.evaluation.server", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, *module],
+                pass_fds=[theirs.fileno()],
+                env=clean_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C is for the orchestrator, which then ends this in order.
+                start_new_session=True,
+            )
+        self._connection = ours
+        ours.sendall(self._opening.model_dump_json().encode() + b"\n")
+        lines = ours.makefile("r")
+        first = lines.readline()
+        if not first:
+            raise RuntimeError(f"the evaluating process ended with {self._process.wait()}")
+        told: Answer = json.loads(first)
+        if "refused" in told:
+            self._hang_up()
+            raise UserError(told["refused"])
+        # Its own table: the end of one process must not be told to those who ask the next.
+        self._waiting = {}
+        listen = threading.Thread(target=_listen, args=(lines, self._waiting), daemon=True)
+        listen.start()
+        return told
+
+    def _hang_up(self) -> None:
+        if self._process is None:
+            return
+        # A reader that waits holds the socket, so that only this ends the connection.
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def _listen(lines: Iterator[str], waiting: dict[int, Answers]) -> None:
+    try:
+        for line in lines:
+            told = json.loads(line)
+            if (asked := waiting.get(told["id"])) is not None:
+                asked.put(told)
+    except (OSError, ValueError):
+        # Cut off in the middle of a line: the process was killed.
+        pass
+    for asked in list(waiting.values()):
+        asked.put({"lost": True})
+
+
+@contextmanager
+def open_evaluator(
+    mode: Mode, tier: Tier | None = None, text: str | None = None
+) -> Iterator[EvaluatorProcess]:
+    """Start an evaluating process for as long as the context lasts.
+
+    Raises:
+        UserError: the text cannot be read, or the machine cannot isolate as asked.
+    """
+    evaluator = EvaluatorProcess(Opening(mode=mode, tier=tier, text=text))
+    try:
+        yield evaluator
+    finally:
+        evaluator.stop()

@@ -1,0 +1,109 @@
+"""What a gate works with: boxes for the candidate, opened when needed and accounted for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from move37.arch_templates.catalog import template_source
+from move37.evaluation.gates import thresholds as limits
+from move37.evaluation.gates.layer import Built, Counts, Layer
+from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
+
+ROOT = "delta_net"
+
+
+@dataclass(frozen=True)
+class Expense:
+    """What a mixer costs at the size of the budget: counts of a pass, bytes of state."""
+
+    built: Built
+    counts: Counts
+    state: tuple[float, ...]
+
+
+_root_expense: WeakKeyDictionary[Nursery, Expense] = WeakKeyDictionary()
+_root_lock = threading.Lock()
+
+
+class Bench:
+    """One candidate under test: a main box that most gates share, and further ones beside it."""
+
+    def __init__(
+        self, source: str, nursery: Nursery, seconds: float, used: Callable[[Box], None]
+    ) -> None:
+        self.source = source
+        self.nursery = nursery
+        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self._used = used
+        self._held = ExitStack()
+        self._box: Box | None = None
+        self._layer: Layer | None = None
+        self._expense: Expense | None = None
+
+    @property
+    def box(self) -> Box:
+        """The main box."""
+        if self._box is None:
+            self._box = self._held.enter_context(self.open_box())
+        return self._box
+
+    @property
+    def layer(self) -> Layer:
+        """The candidate in the main box, in float64."""
+        if self._layer is None:
+            self._layer = Layer(self.box, self.source, limits.HIDDEN, "float64")
+        return self._layer
+
+    @contextmanager
+    def open_box(self) -> Iterator[Box]:
+        """Open a box that may use what time is left to the whole ladder.
+
+        Raises:
+            BoxFailure: no time is left.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise BoxFailure("timeout", f"the gates took longer than {self._seconds:.0f} s")
+        with self.nursery.open_box(Limits(seconds=left)) as box:
+            yield box
+        self._used(box)
+
+    @contextmanager
+    def plain(self, hidden: int) -> Iterator[tuple[Layer, Box]]:
+        """Build the candidate in a box of its own, in float32 as it is trained."""
+        with self.open_box() as box:
+            yield Layer(box, self.source, hidden, "float32"), box
+
+    def expense(self) -> Expense:
+        """What the candidate costs at the size of the budget."""
+        if self._expense is None:
+            with self.plain(limits.BUDGET_HIDDEN) as (layer, _):
+                self._expense = _expense(layer)
+        return self._expense
+
+    def root_expense(self) -> Expense:
+        """What the root template costs, measured once a nursery in the same way."""
+        with _root_lock:
+            if self.nursery not in _root_expense:
+                with self.nursery.open_box(Limits(seconds=self._seconds)) as box:
+                    source = template_source(ROOT)
+                    layer = Layer(box, source, limits.BUDGET_HIDDEN, "float32")
+                    _root_expense[self.nursery] = _expense(layer)
+            return _root_expense[self.nursery]
+
+    def close(self) -> None:
+        """End the main box; the next gate gets a fresh one."""
+        held, self._held = self._held, ExitStack()
+        self._box = self._layer = None
+        held.close()
+
+
+def _expense(layer: Layer) -> Expense:
+    counts = layer.cost(limits.BUDGET_LENGTH)
+    return Expense(layer.built, counts, tuple(layer.state(limits.STATE_LENGTHS)))
