@@ -21,9 +21,9 @@ from move37.evaluation.scoring import vocabulary_of
 from move37.records import GateReport, GateResult
 
 Array = np.ndarray
-# Largest difference of a probability. Rounding in float32 stays below 1e-4 on trained models; a
-# leak worth having moves a probability by more than a hundredth.
-SAME = 2e-3
+# Largest difference of a probability. Rounding in float32 stays near 1e-6 on trained models; a
+# leak worth having moves probabilities by more than a hundredth.
+SAME = 1e-3
 ROWS = 8
 # A loss this many standard errors below what is possible is no luck.
 FLOOR_ERRORS = 4.0
@@ -109,7 +109,8 @@ def _questions(draw: np.random.Generator, tokens: Array, streamed: Array) -> Ite
             counted = np.arange(length) < cuts[:, None]
             asked = np.where(counted, asked, donors)
         if gate == "G3":
-            cut = int(draw.integers(1, length))
+            # Long enough for what depends on length to show.
+            cut = int(draw.integers(length // 2, length))
             asked, expected, counted = asked[:, :cut], expected[:, :cut], counted[:, :cut]
         yield Question(gate, asked, expected, counted)
 

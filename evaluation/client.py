@@ -102,19 +102,24 @@ class EvaluatorProcess:
         with self._lock:
             if self._stopped.is_set():
                 raise Stopped
-            if self._process is None or self._process.poll() is not None:
+            line = call.model_dump_json().encode() + b"\n"
+            try:
+                waiting = self._send(call.id, line, answers)
+            except OSError:
+                # It died since the last call; another one is as good.
                 self._hang_up()
                 self._told = self._start()
-            waiting = self._waiting
-            waiting[call.id] = answers
-            try:
-                self._connection.sendall(call.model_dump_json().encode() + b"\n")
-            except OSError:
-                raise NurseryLost from None
+                waiting = self._send(call.id, line, answers)
         try:
             return self._outcome(answers, watch)
         finally:
             waiting.pop(call.id, None)
+
+    def _send(self, number: int, line: bytes, answers: Answers) -> dict[int, Answers]:
+        waiting = self._waiting
+        waiting[number] = answers
+        self._connection.sendall(line)
+        return waiting
 
     def _outcome(self, answers: Answers, watch: Watcher) -> Answer:
         while True:

@@ -188,6 +188,8 @@ def main() -> None:
     # What is here now is shared with every box and never collected.
     gc.freeze()
     nursery(connection)
+    # Taking torch down in order would keep whoever waits.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -106,51 +106,57 @@ class Nursery:
 
         Raises:
             Stopped: the nursery was closed.
-            NurseryLost: it died; the next call starts another.
+            NurseryLost: a new one died at once.
         """
         with self._lock:
             if self._closed.is_set():
                 raise Stopped
-            connection = self._ensure()
-            request_r, request_w = os.pipe()
-            result_r, result_w = os.pipe()
-            status_r, status_w = os.pipe()
-            log = os.memfd_create("box-log") if hasattr(os, "memfd_create") else _unlinked_file()
-            ours = (request_w, result_r, status_r, log)
-            try:
-                socket.send_fds(
-                    connection, [self._packed(limits)], [request_r, result_w, log, status_w]
-                )
-                handle = _receive_handle(connection)
-            except (ConnectionError, EOFError):
-                for fd in ours:
-                    os.close(fd)
-                raise (Stopped if self._closed.is_set() else NurseryLost) from None
-            finally:
-                for fd in (request_r, result_w, status_w):
-                    os.close(fd)
+            if self._connection is not None:
+                try:
+                    return self._fork(self._connection, limits)
+                except NurseryLost:
+                    # It died since the last box; another one is as good.
+                    self._forget()
+            return self._fork(self._start(), limits)
+
+    def _fork(self, connection: socket.socket, limits: Limits) -> Box:
+        request_r, request_w = os.pipe()
+        result_r, result_w = os.pipe()
+        status_r, status_w = os.pipe()
+        log = os.memfd_create("box-log") if hasattr(os, "memfd_create") else _unlinked_file()
+        ours = (request_w, result_r, status_r, log)
+        theirs = [request_r, result_w, log, status_w]
+        try:
+            socket.send_fds(connection, [self._packed(limits)], theirs)
+            handle = _receive_handle(connection)
+        except (ConnectionError, EOFError):
+            for fd in ours:
+                os.close(fd)
+            raise NurseryLost from None
+        finally:
+            for fd in (request_r, result_w, status_w):
+                os.close(fd)
         return Box(ours, handle, limits, self._closed)
 
     def close(self) -> None:
         """End the nursery and every box that it still has; whoever waits for one is stopped."""
         self._closed.set()
         with self._lock:
-            if self._connection:
-                self._connection.close()
-            if self._process:
-                _end(self._process)
-            self._process = self._connection = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._connection:
+            self._connection.close()
+        if self._process:
+            _end(self._process)
+        self._process = self._connection = None
 
     def _packed(self, limits: Limits) -> bytes:
         seconds = int(limits.seconds) + CPU_GRACE_SECONDS
         bits = walls.pack(self.raised)
         return LIMITS.pack(limits.memory_bytes, seconds, LOG_LIMIT, bits, limits.cuda)
 
-    def _ensure(self) -> socket.socket:
-        if self._process and self._process.poll() is None and self._connection:
-            return self._connection
-        if self._connection:
-            self._connection.close()
+    def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
             module = ["-s", "-P", "-m", "move37.evaluation.isolation.box", str(theirs.fileno())]

@@ -22,7 +22,6 @@ Wall = Literal[
     "cpu",
     "output",
     "descriptors",
-    "processes",
 ]
 WALLS: tuple[Wall, ...] = get_args(Wall)
 # Those that a system may lack; the others are there wherever Python runs on Unix.
@@ -86,9 +85,6 @@ def raise_around(
         _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     if "landlock" in walls:
         landlock.restrict(*_cuda_paths() if cuda else ())
-    if "processes" in walls and not cuda:
-        # Counts those of the user, and is not asked of root: seccomp is the wall, this the fence.
-        _limit(resource.RLIMIT_NPROC, 0)
     if "seccomp" in walls:
         seccomp.restrict(threads=cuda)
 

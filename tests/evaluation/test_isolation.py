@@ -34,7 +34,8 @@ def run_at_import(nursery: Nursery, code: str, limits: Limits) -> BoxFailure:
     """Build a candidate whose module runs `code`, and return how that failed."""
     source = HEAD + code + "\nclass TokenMixer(nn.Module):\n    pass\n"
     with nursery.open_box(limits) as box:
-        box.send({"op": "build", "source": source, "hidden": 8, "heads": 1})
+        shape = {"hidden": 8, "heads": 1, "seed": 0, "precision": "float64"}
+        box.send({"op": "build", "source": source, **shape})
         with pytest.raises(BoxFailure) as caught:
             box.receive_json()
     return caught.value
