@@ -126,6 +126,17 @@ def held_out_windows(corpus: Corpus, size: tuple[int, int, int]) -> Batches:
     return Batches(tokens, np.ones((batches, rows, length), np.uint8))
 
 
+def secret_seed(corpus: Corpus) -> int:
+    """Return the seed of held-out synthetic tasks: repeatable, and unknown inside a box.
+
+    The rules of a task are public, so with its seed a candidate could work out every answer. It
+    follows from the held-out text, which no box ever holds before it is asked. No training seed
+    reaches this range.
+    """
+    digest = hashlib.sha256(b"held-out tasks" + corpus.held_out.tobytes()).digest()
+    return 2**62 + int.from_bytes(digest[:7])
+
+
 def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Batches:
     """Multi-query associative recall (Zoology, 2312.04927), easy and hard episodes mixed.
 

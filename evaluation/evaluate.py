@@ -13,7 +13,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -174,10 +174,10 @@ class Evaluator:
         parameters = (0, 0)
         for task in TASKS:
             weights = self._train(run, task)
+            parameters = max(parameters, count_parameters(weights))
             score, found = self._score(run, task, weights)
             scores.append(score)
             audits.append(found)
-            parameters = max(parameters, count_parameters(weights))
         audited = audit.join(audits)
         if not audited.passed:
             return _audit_failure(report, audited, run.account)
@@ -270,11 +270,7 @@ class Evaluator:
         size = (spec.held_out, spec.rows, spec.length)
         if task == "text":
             return data.held_out_windows(self._corpus, size)
-        return data.recall_batches(HELD_OUT_SEED, size, spec.vocabulary)
-
-
-# No training seed reaches this number, so held-out sequences are never trained on.
-HELD_OUT_SEED = 2**62
+        return data.recall_batches(data.secret_seed(self._corpus), size, spec.vocabulary)
 
 
 class Anomalies:
@@ -343,8 +339,15 @@ def _weights(box: Box) -> bytes:
 
 
 def count_parameters(weights: bytes) -> tuple[int, int]:
-    """Count values in the weights (safetensors: a header and raw bytes): all, and of mixers."""
-    tensors = safetensors.deserialize(weights)  # type: ignore[no-untyped-call]
+    """Count values in the weights (safetensors: a header and raw bytes): all, and of mixers.
+
+    Raises:
+        BoxFailure: they are something else.
+    """
+    try:
+        tensors = safetensors.deserialize(weights)  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise BoxFailure("train", f"the process returned malformed weights: {error}") from None
     counts = {name: math.prod(tensor["shape"]) for name, tensor in tensors}
     mixers = sum(n for name, n in counts.items() if ".mixer." in name)
     return sum(counts.values()), mixers
@@ -372,11 +375,10 @@ def _run_gates(
             source, nursery, every=every, seconds=GATE_SECONDS, used=account.add_usage
         )
     except gates.LadderFailure as failure:
-        account.gates = gates.after_policy(failure.report)
+        account.gates = failure.report
         raise
     finally:
         account.gate_seconds = time.monotonic() - start
-    checked = replace(checked, report=gates.after_policy(checked.report))
     account.gates = checked.report
     return checked
 
@@ -400,7 +402,7 @@ def _audit_failure(gates: GateReport, audited: GateReport, account: Account) -> 
     return Failed(
         stage="audit",
         reason="; ".join(bad),
-        gates=gates,
+        gates=audit.join([gates, audited]),
         curve=tuple(account.curve),
         cost=account.cost(),
     )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.baseline import load_or_measure
+from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Anomalies, Evaluator
 from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Baseline, CurvePoint, Failed, Measured
-from tests.evaluation.test_gates import CLEAN, HEAD
+from tests.evaluation.faults import Fault
 
 SOURCE = template_source("delta_net")
 
@@ -25,10 +27,16 @@ def evaluator(nursery: Nursery) -> Evaluator:
     return Evaluator(load_tier("smoke"), load_corpus(), nursery)
 
 
-@pytest.fixture(scope="session")
-def baseline(evaluator: Evaluator, tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+@pytest.fixture(scope="module")
+def process() -> Iterator[EvaluatorProcess]:
+    with open_evaluator("auto", load_tier("smoke")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def baseline(process: EvaluatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     folder = tmp_path_factory.mktemp("baselines")
-    return load_or_measure(evaluator, "delta_net", SOURCE, folder, 2, lambda _: lambda *_: None)
+    return load_or_measure(process, "delta_net", SOURCE, folder, 2, lambda _: lambda *_: None)
 
 
 def test_a_template_is_measured_bit_for_bit_the_same_twice(evaluator: Evaluator) -> None:
@@ -53,7 +61,7 @@ def test_another_seed_gives_another_loss(evaluator: Evaluator, baseline: Baselin
 
 
 def test_the_noise_floor_comes_from_the_cache_the_second_time(
-    evaluator: Evaluator, tmp_path: Path
+    process: EvaluatorProcess, tmp_path: Path
 ) -> None:
     runs: list[int] = []
 
@@ -61,30 +69,31 @@ def test_the_noise_floor_comes_from_the_cache_the_second_time(
         runs.append(seed)
         return lambda *_: None
 
-    first = load_or_measure(evaluator, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
-    again = load_or_measure(evaluator, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
+    first = load_or_measure(process, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
+    again = load_or_measure(process, "t", SOURCE, tmp_path, 2, watch)  # type: ignore[arg-type]
     assert first == again
     assert sorted(runs) == [0, 1]
 
 
 def test_a_gate_failure_ends_the_evaluation_before_training(evaluator: Evaluator) -> None:
-    failed = evaluator.evaluate(HEAD + "        return v.flip(1), sums[:, -1:]\n", 0)
+    failed = evaluator.evaluate(Fault("return v.flip(1), v[:, -1:]", "").source, 0)
     assert isinstance(failed, Failed)
     assert failed.stage == "gate"
     assert failed.gates is not None
     assert failed.curve == ()
-    assert "position t may use" in failed.reason
+    assert "use positions up to t only" in failed.reason
 
 
 def test_a_loss_that_turns_nan_ends_the_run_at_that_step(evaluator: Evaluator) -> None:
+    # Only where the length is that of the tier, so that no gate sees it.
     body = """
-        if self.training and torch.is_grad_enabled():
-            self.calls += 1
-            if self.calls > 5:
-                sums = sums * float("nan")
-        return sums, sums[:, -1:]
+if v.shape[1] == 64 and torch.is_grad_enabled():
+    self.calls += 1
+    if self.calls > 5:
+        sums = sums * float("nan")
+return sums, v[:, -1:]
 """
-    failed = evaluator.evaluate(HEAD + body, 0)
+    failed = evaluator.evaluate(Fault(body, "").source, 0)
     assert isinstance(failed, Failed)
     assert failed.stage == "train"
     assert "nan" in failed.reason
@@ -106,14 +115,14 @@ def test_a_slow_candidate_is_stopped_by_its_step_time(
     evaluator: Evaluator, baseline: Baseline
 ) -> None:
     body = """
-        if torch.is_grad_enabled():
-            for _ in range(400):
-                sums = sums + 0 * torch.matmul(self.value.weight, self.value.weight).sum()
-        return sums, sums[:, -1:]
+if v.shape[1] == 64 and torch.is_grad_enabled():
+    for _ in range(400):
+        sums = sums + 0 * torch.matmul(self.value.weight, self.value.weight).sum()
+return sums, v[:, -1:]
 """
     fast = dict.fromkeys(baseline.step_seconds, 0.002)
     quick = baseline.model_copy(update={"step_seconds": fast})
-    failed = evaluator.evaluate(HEAD + body, 0, quick)
+    failed = evaluator.evaluate(Fault(body, "").source, 0, quick)
     assert isinstance(failed, Failed)
     assert "too slow" in failed.reason
 
@@ -126,7 +135,7 @@ def test_an_abnormally_low_loss_is_stopped(evaluator: Evaluator, baseline: Basel
 
 
 def test_a_rehearsal_takes_seconds_and_tells_whether_it_runs(evaluator: Evaluator) -> None:
-    short = evaluator.rehearse(HEAD + CLEAN, 3)
+    short = evaluator.rehearse(SOURCE, 3)
     assert isinstance(short, Measured)
     assert max(point.step for point in short.curve) == 3
 
@@ -138,6 +147,7 @@ def test_the_trusted_process_never_imports_torch() -> None:
         "from move37.evaluation.data import load_corpus\n"
         "from move37.evaluation.evaluate import Evaluator\n"
         "from move37.evaluation.isolation.obtain import open_nursery\n"
+        "from move37.evaluation import client, server\n"
         "from move37.evaluation.tiers import load_tier\n"
         "with open_nursery('auto') as (nursery, _):\n"
         "    evaluator = Evaluator(load_tier('smoke'), load_corpus(), nursery)\n"
