@@ -60,12 +60,16 @@ def paper_terms(measured: Measured, baseline: Baseline, rubric: Rubric) -> dict[
 
 
 def efficiency(measured: Measured, baseline: Baseline) -> float:
-    """1/2 at the baseline's cost; falls with parameters, operations and state (log scale)."""
+    """1/2 at the baseline's cost; falls with parameters, operations and state (log scale).
+
+    Parameters are counted in the weights. Operations and state are told by the box that holds the
+    candidate, so they may cost something and never earn anything.
+    """
     ours, base = measured.size, baseline.size
     ratios = (
         ours.parameters / base.parameters,
-        (ours.flops_per_token + 1) / (base.flops_per_token + 1),
-        (ours.state_bytes + 1) / (base.state_bytes + 1),
+        max(1.0, (ours.flops_per_token + 1) / (base.flops_per_token + 1)),
+        max(1.0, (ours.state_bytes + 1) / (base.state_bytes + 1)),
     )
     return float(norm.cdf(-sum(math.log2(r) for r in ratios) / len(ratios)))
 

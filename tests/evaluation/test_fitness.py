@@ -91,6 +91,13 @@ def test_a_larger_model_is_less_efficient() -> None:
     assert fitness("calibrated", measured(2.3, size=big)) < 0.5
 
 
+def test_what_a_candidate_tells_of_its_own_cost_can_lose_points_and_never_win_any() -> None:
+    modest = SIZE.model_copy(update={"flops_per_token": 0.0, "state_bytes": 0})
+    honest = SIZE.model_copy(update={"flops_per_token": 4e5})
+    assert fitness("calibrated", measured(2.3, size=modest)) == pytest.approx(0.5)
+    assert fitness("calibrated", measured(2.3, size=honest)) < 0.5
+
+
 def test_shrinkage_leans_to_the_baseline_by_the_share_of_noise() -> None:
     noise = Noise(mean=2.0, sd=0.1, seeds=8)
     assert shrink(1.8, noise, tau=0.1) == pytest.approx(1.9)
