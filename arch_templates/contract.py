@@ -9,7 +9,8 @@ A token mixer is one file with one class `TokenMixer(nn.Module)`:
   method prefills, decodes a token and continues.
 - Causal: y at t depends on x up to t only, neither on the total length nor on the other sequences
   of the batch; nothing is remembered from call to call but what is in `state`.
-- Sub-quadratic in T, with a state that stays bounded.
+- Sub-quadratic in T, with a state that stays bounded. A state larger than the root template's at
+  the same size is declared by the class attribute `large_state = True`.
 - Dtype preserving: it trains in float32 and is checked in float64, so no hard casts.
 - Imports: torch, einops, math, typing and `move37.arch_templates.ops`, nothing else.
 """

@@ -79,7 +79,7 @@ def _distance(args: Arguments, out: object) -> float:
 
 def _recurrent(args: Arguments, out: object) -> float:  # noqa: ARG001 - the shape of a formula
     """A fused recurrent layer over x [T, B, D] with two matrices."""
-    return 2.0 * math.prod(args[0].shape[:2]) * sum(_elements(args[1:3]))
+    return 2.0 * float(math.prod(args[0].shape[:2])) * sum(_elements(args[1:3]))
 
 
 SORTS = ("sort", "topk", "kthvalue", "median", "mode", "_unique2", "unique_dim")

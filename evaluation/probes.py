@@ -120,6 +120,19 @@ class Session:
         return mixer.train(setting["train"])
 
 
+def parameters_of(mixer: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters by name, as training finds them: from outside of the mixer.
+
+    So a mixer that overrides `parameters` hides nothing.
+    """
+    named = nn.ModuleList([mixer]).named_parameters()
+    return {name.removeprefix("0."): parameter for name, parameter in named}
+
+
+def _trainable(mixer: nn.Module) -> list[nn.Parameter]:
+    return [p for p in parameters_of(mixer).values() if p.requires_grad]
+
+
 def _precision(name: str) -> AbstractContextManager[None]:
     return lifted() if name == "float64" else nullcontext()
 
@@ -128,7 +141,7 @@ def _redraw(mixer: nn.Module, draw: int, shrink: float) -> None:
     """Replace every parameter by noise of its own scale, so that no path stays switched off."""
     generator = torch.Generator().manual_seed(draw)
     with torch.no_grad():
-        for parameter in mixer.parameters():
+        for parameter in parameters_of(mixer).values():
             fan_in = parameter.shape[-1] if parameter.ndim > 1 else 4
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(noise * shrink * max(fan_in, 1) ** -0.5)
@@ -153,8 +166,7 @@ def _build(session: Session, message: Message, arrays: Arrays, send: Send) -> No
     mixer = session.built(message["precision"])
     names = inspect.signature(mixer.forward).parameters
     told = {
-        "parameters": sum(p.numel() for p in mixer.parameters()),
-        "trainable": sum(p.numel() for p in mixer.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in parameters_of(mixer).values()),
         "takes_mask": "attention_mask" in names,
         "large_state": getattr(mixer, "large_state", False) is True,
     }
@@ -186,7 +198,7 @@ def _pieces(
 
 
 def _imprint(mixer: nn.Module) -> int:
-    tensors = [*mixer.parameters(), *mixer.buffers()]
+    tensors = [*parameters_of(mixer).values(), *nn.ModuleList([mixer]).buffers()]
     return hash(tuple(t.detach().numpy().tobytes() for t in tensors))
 
 
@@ -235,9 +247,9 @@ def _gradients(session: Session, message: Message, arrays: Arrays, send: Send) -
     A step, because a path behind a weight that starts at zero gets its gradient only then.
     """
     mixer = session.fresh(message)
-    named = [(name, p) for name, p in mixer.named_parameters() if p.requires_grad]
-    parameters = [p for _, p in named]
-    reply(send, {"names": [n[:80] for n, _ in named], "sizes": [p.numel() for p in parameters]})
+    named = {name: p for name, p in parameters_of(mixer).items() if p.requires_grad}
+    parameters = list(named.values())
+    reply(send, {"names": list(named), "sizes": [p.numel() for p in parameters]})
     if not parameters:
         return
     optimiser = torch.optim.AdamW(parameters, lr=TRAINING_RATE, fused=True)
@@ -257,7 +269,7 @@ def _stress(session: Session, message: Message, arrays: Arrays, send: Send) -> N
     x = torch.from_numpy(arrays[0]).requires_grad_()
     torch.manual_seed(0)
     y, _ = _run(mixer, x, None, None)
-    parameters = [p for p in mixer.parameters() if p.requires_grad]
+    parameters = _trainable(mixer)
     found = _pull(y, [x, *parameters], torch.from_numpy(arrays[1]))
     flat = torch.cat([g.flatten() for g in found[1:]]) if parameters else torch.zeros(0)
     reply(send, {"dtype": str(y.dtype), "length": flat.numel()})
@@ -269,7 +281,7 @@ def _cost(session: Session, message: Message, arrays: Arrays, send: Send) -> Non
     """Count the work, saved bytes and dispatched ops of one forward and backward in float32."""
     mixer = copy.deepcopy(session.built("float32")).train()
     x = torch.from_numpy(arrays[0]).requires_grad_()
-    parameters = [p for p in mixer.parameters() if p.requires_grad]
+    parameters = _trainable(mixer)
     torch.manual_seed(0)
     counter, saved = Counter(), SavedBytes()
     with counter:
@@ -282,20 +294,26 @@ def _cost(session: Session, message: Message, arrays: Arrays, send: Send) -> Non
 
 
 def _state(session: Session, message: Message, arrays: Arrays, send: Send) -> None:  # noqa: ARG001 - the shape of an answer
-    """Count the bytes of the state after each input, and name what in it is no tensor."""
+    """Count the bytes of the state after each input, the last one token by token.
+
+    What in the state is no tensor is named.
+    """
     mixer = copy.deepcopy(session.built("float32")).eval()
     sizes: list[float] = []
     strange: set[str] = set()
-    for x in arrays:
+    for number, x in enumerate(arrays, 1):
+        steps = x.shape[1] if number == len(arrays) else 1
+        state: object = None
         torch.manual_seed(0)
         with torch.no_grad():
-            _, state = _run(mixer, torch.from_numpy(x), None, None)
+            for piece in torch.from_numpy(x).chunk(steps, dim=1):
+                _, state = _run(mixer, piece, state, None)
         leaves, _ = torch.utils._pytree.tree_flatten(state)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         sizes.append(sum(t.numel() * t.element_size() for t in tensors) / x.shape[0])
         # None stands for a part that has not started.
         others = [leaf for leaf in leaves if not isinstance(leaf, (Tensor, int, float, type(None)))]
-        strange |= {type(leaf).__name__[:80] for leaf in others}
+        strange |= {type(leaf).__name__ for leaf in others}
     reply(send, {"bytes": sizes, "strange": sorted(strange)[:4]})
 
 
@@ -331,7 +349,7 @@ def _drill(session: Session, message: Message, arrays: Arrays, send: Send) -> No
     """Train on inputs [S, B, T, D] towards targets, and send the weights and y for one input."""
     mixer = session.fresh(message)
     before = _numbers(mixer)
-    parameters = [p for p in mixer.parameters() if p.requires_grad]
+    parameters = _trainable(mixer)
     optimiser = torch.optim.AdamW(parameters, lr=TRAINING_RATE, fused=True) if parameters else None
     with lifted():
         for x, target in zip(torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), strict=True):

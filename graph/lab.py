@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
 
@@ -16,6 +17,7 @@ from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import find_text
+from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.cognition import CognitionBase
 from move37.memory.novelty import Motivations
@@ -176,6 +178,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
         open_store(settings) as store,
         open_evaluator(settings.isolation, tier, text) as evaluator,
     ):
+        announce(evaluator.isolation, watch)
         campaign = store.create_campaign(config)
         baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
         _refuse_other_evaluator(config, baseline, evaluator)
@@ -197,6 +200,16 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
             folder=folder,
             watch=watch,
         )
+
+
+def announce(isolation: Isolation, watch: Watch) -> None:
+    """Say what candidates will run behind, before the first of them does."""
+    state = "complete" if isolation.complete else "incomplete"
+    event = "off" if isolation.mode == "off" else state
+    detail = "; ".join(part for part in (isolation.tier, isolation.remark) if part)
+    watch(Progress(experiment=0, node="isolation", event=event, detail=detail))
+    if not isolation.complete:
+        structlog.get_logger().warning("isolation_incomplete", mode=isolation.mode, walls=detail)
 
 
 def _chroma(settings: Settings, part: str) -> str:

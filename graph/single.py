@@ -8,8 +8,9 @@ from move37.agents.models import chat_model
 from move37.evaluation.client import open_evaluator
 from move37.evaluation.data import find_text
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
+from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import load_tier
-from move37.graph.lab import Watch, measure_root, root_candidate
+from move37.graph.lab import Watch, announce, measure_root, root_candidate
 from move37.records import (
     Baseline,
     Failed,
@@ -30,6 +31,7 @@ class Verdict(Value):
     outcome: Measured | Failed
     baseline: Baseline
     judgement: Judgement | None
+    isolation: Isolation
 
 
 def evaluate_file(
@@ -43,10 +45,14 @@ def evaluate_file(
     scale, model = load_tier(tier), chat_model("judge", settings)
     place = str(find_text(text)) if text else None
     with open_evaluator(settings.isolation, scale, place) as evaluator:
+        announce(evaluator.isolation, watch)
         baseline = measure_root(ROOT, settings, evaluator, watch)
         outcome = evaluator.evaluate(proposal.code, seed, baseline)
+    unjudged = Verdict(
+        outcome=outcome, baseline=baseline, judgement=None, isolation=evaluator.isolation
+    )
     if isinstance(outcome, Failed):
-        return Verdict(outcome=outcome, baseline=baseline, judgement=None)
+        return unjudged
     root = root_candidate(baseline)
     brief = JudgeBrief(
         seed=seed, number=1, proposal=proposal, measured=outcome, baseline=baseline, parent=root
@@ -55,8 +61,8 @@ def evaluate_file(
         rubric, _ = mark(brief, model)
         terms = fitness_terms("calibrated", outcome, baseline, rubric, scale)
     except (Weather, SuspectedLeak):
-        return Verdict(outcome=outcome, baseline=baseline, judgement=None)
+        return unjudged
     judgement = Judgement(
         mode="calibrated", fitness=sum(terms.values()), terms=terms, rubric=rubric
     )
-    return Verdict(outcome=outcome, baseline=baseline, judgement=judgement)
+    return unjudged.model_copy(update={"judgement": judgement})

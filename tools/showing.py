@@ -23,13 +23,16 @@ def _backticks(text: str) -> list[str]:
 
 
 def show_gates(report: GateReport) -> str:
-    """Return one line a gate."""
+    """Return one line a gate, and what to mend; what the candidate raised is fenced."""
     lines = []
     for gate in report.gates:
         word = "passed" if gate.passed else "FAILED"
-        detail = f"; {one_line(gate.detail)}" if gate.detail else ""
+        raised = fence(gate.detail, gate.id, 400) if gate.figure is None else ""
+        detail = f"; {one_line(gate.detail)}" if gate.detail and not raised else ""
         figures = f"measured {gate.told}, limit {gate.threshold:.3g}"
-        lines.append(f"- {gate.id} {gate.name}: {word} ({figures}{detail})")
+        advice = f": {one_line(gate.advice)}" if gate.advice and not gate.passed else ""
+        lines.append(f"- {gate.id} {gate.name}: {word} ({figures}{detail}){advice}")
+        lines += [raised] if raised else []
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ Gene = bool | int | str
 ROUTERS = ("softmax", "sigmoid", "two_stage")
 MATRIX_BUDGET = 6.5  # in units of hidden^2; the DeltaNet template with a full gate has 5
 NARROW_HIDDEN = 48  # the narrowest model of the laptop tier, where long filters weigh most
+NARROW_HEADS = 2
 WIDTH = {"half": 0.5, "same": 1.0, "double": 2.0}
 
 
@@ -81,6 +82,15 @@ def matrices(genome: Genome) -> float:
     gate = values if genome.output_gate in ("silu", "sigmoid") else 0.0
     taps = 0 if genome.filter_per_head else genome.filter_taps
     return 2 * WIDTH[genome.key_width] + 2 * values + gate + taps * values / NARROW_HIDDEN
+
+
+def state_numbers(genome: Genome) -> float:
+    """Return the numbers of the state a sequence, at the narrowest width with its two heads."""
+    keys, values = WIDTH[genome.key_width], WIDTH[genome.value_width]
+    memory = keys * values * NARROW_HIDDEN / NARROW_HEADS
+    short = 2 * keys * max(0, genome.conv_keys - 1) + values * max(0, genome.conv_values - 1)
+    long = values * max(0, genome.filter_taps - 1)
+    return NARROW_HIDDEN * (memory + short + long + (genome.shift != "none"))
 
 
 RULES: tuple[Rule, ...] = (

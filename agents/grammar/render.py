@@ -6,7 +6,7 @@ Nothing is interpreted at run time: a mechanism that the genome lacks leaves no 
 import re
 import textwrap
 
-from move37.agents.grammar.genome import ROUTERS, WIDTH, Genome
+from move37.agents.grammar.genome import ROOT, ROUTERS, WIDTH, Genome, state_numbers
 
 LINE = 100
 GRAMMAR_LINE = re.compile(r"^# grammar: (\{.*\})$", re.MULTILINE)
@@ -123,7 +123,10 @@ def _class(genome: Genome) -> str:
     doc = (
         '    """Maps x [B, T, hidden] to y [B, T, hidden]; the state holds what decoding needs."""'
     )
-    return f"\nclass TokenMixer(nn.Module):\n{doc}\n\n{body}\n"
+    declared = "    large_state = True  # more of it than the DeltaNet template has\n\n"
+    if state_numbers(genome) <= state_numbers(ROOT):
+        declared = ""
+    return f"\nclass TokenMixer(nn.Module):\n{doc}\n\n{declared}{body}\n"
 
 
 def _scaled(name: str, width: float) -> str:

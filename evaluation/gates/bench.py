@@ -19,11 +19,16 @@ ROOT = "delta_net"
 
 @dataclass(frozen=True)
 class Expense:
-    """What a mixer costs at the size of the budget: counts of a pass, bytes of state."""
+    """What a mixer costs at the size of the budget: counts of a pass, bytes of state.
+
+    `state` is that after one call for each length, `stepped` that after the first of them token
+    by token.
+    """
 
     built: Built
     counts: Counts
     state: tuple[float, ...]
+    stepped: float
 
 
 _root_expense: WeakKeyDictionary[Nursery, Expense] = WeakKeyDictionary()
@@ -70,9 +75,12 @@ class Bench:
         left = self._until - time.monotonic()
         if left <= 0:
             raise BoxFailure("timeout", f"the gates took longer than {self._seconds:.0f} s")
-        with self.nursery.open_box(Limits(seconds=left)) as box:
-            yield box
-        self._used(box)
+        box = self.nursery.open_box(Limits(seconds=left))
+        try:
+            with box:
+                yield box
+        finally:
+            self._used(box)
 
     @contextmanager
     def plain(self, hidden: int) -> Iterator[tuple[Layer, Box]]:
@@ -88,13 +96,20 @@ class Bench:
         return self._expense
 
     def root_expense(self) -> Expense:
-        """What the root template costs, measured once a nursery in the same way."""
+        """What the root template costs, measured once a nursery in the same way.
+
+        Raises:
+            RuntimeError: it could not be measured, which no candidate is to blame for.
+        """
         with _root_lock:
             if self.nursery not in _root_expense:
-                with self.nursery.open_box(Limits(seconds=self._seconds)) as box:
-                    source = template_source(ROOT)
-                    layer = Layer(box, source, limits.BUDGET_HIDDEN, "float32")
-                    _root_expense[self.nursery] = _expense(layer)
+                try:
+                    with self.nursery.open_box(Limits(seconds=limits.GATE_SECONDS)) as box:
+                        source = template_source(ROOT)
+                        layer = Layer(box, source, limits.BUDGET_HIDDEN, "float32")
+                        _root_expense[self.nursery] = _expense(layer)
+                except BoxFailure as failure:
+                    raise RuntimeError(f"{ROOT} could not be measured") from failure
             return _root_expense[self.nursery]
 
     def close(self) -> None:
@@ -106,4 +121,5 @@ class Bench:
 
 def _expense(layer: Layer) -> Expense:
     counts = layer.cost(limits.BUDGET_LENGTH)
-    return Expense(layer.built, counts, tuple(layer.state(limits.STATE_LENGTHS)))
+    *state, stepped = layer.state(limits.STATE_LENGTHS)
+    return Expense(layer.built, counts, tuple(state), stepped)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 # A layer with more parameter tensors than these is no token mixer.
 LONGEST_LIST = 4096
+LONGEST_NAME = 80
+NO_NAME = re.compile(r"[^A-Za-z0-9_.]")
 Told = dict[str, Any]
 
 
@@ -25,11 +28,11 @@ def numbers(told: Told, name: str, largest: float) -> list[float]:
 
 
 def words(told: Told, name: str) -> list[str]:
-    """Return a claimed list of short texts."""
+    """Return a claimed list of names, with nothing in them that could be read as a sentence."""
     values = _list(told, name)
-    if not all(isinstance(value, str) and len(value) <= 100 for value in values):
-        raise Unsound(f"the process told no texts for {name!r}")
-    return [str(value) for value in values]
+    if not all(isinstance(value, str) for value in values):
+        raise Unsound(f"the process told no names for {name!r}")
+    return [NO_NAME.sub("?", str(value)[:LONGEST_NAME]) for value in values]
 
 
 def _list(told: Told, name: str) -> list[object]:

@@ -2,7 +2,8 @@
 
 The layer lives in boxes; this side chooses the inputs, receives the outputs, and compares. G1 to
 G18 are the identifiers of the evaluation's specification, section 3. G6, the floor of tasks whose
-best possible loss is known, is asked of the trained model, and G17 before there is any box.
+best possible loss is known, is asked of the trained model; the static policy, a part of G17,
+before there is any box.
 """
 
 from __future__ import annotations
@@ -56,7 +57,20 @@ class LadderFailure(BoxFailure):
         self.report = report
 
 
+def construction(bench: Bench) -> Finding:
+    """G17: inside the walls of a box the file gives a layer; the static policy came before."""
+    built = bench.layer.built
+    return Finding(0.0, remark=f"{built.parameters:,} parameters at a width of {limits.HIDDEN}")
+
+
 LADDER: tuple[Gate, ...] = (
+    Gate(
+        "G17",
+        "construction",
+        construction,
+        0.0,
+        "keep to the contract: one class TokenMixer(nn.Module) and the imports that are allowed",
+    ),
     Gate(
         "G8",
         "repeat call",
@@ -101,18 +115,18 @@ LADDER: tuple[Gate, ...] = (
         "let no gradient of position t flow to a later position, however small",
     ),
     Gate(
-        "G10",
-        "parallel = recurrent",
-        recurrence.parallel_equals_recurrent,
-        limits.TOLERANCE,
-        "return in the state all that the next token needs, and go on from it",
-    ),
-    Gate(
         "G4",
         "re-drawn weights",
         causality.redrawn_weights,
         limits.TOLERANCE,
         "look for a leak behind a weight that starts at zero or at saturation",
+    ),
+    Gate(
+        "G10",
+        "parallel = recurrent",
+        recurrence.parallel_equals_recurrent,
+        limits.TOLERANCE,
+        "return in the state all that the next token needs, and go on from it",
     ),
     Gate(
         "G11",
@@ -144,6 +158,13 @@ LADDER: tuple[Gate, ...] = (
         "depend on a step counter",
     ),
     Gate(
+        "G13",
+        "complexity",
+        cost.complexity,
+        limits.LOG_LINEAR,
+        "replace what compares all positions with all others by a scan, a chunk or a window",
+    ),
+    Gate(
         "G12",
         "numeric stress",
         health.numeric_stress,
@@ -157,13 +178,6 @@ LADDER: tuple[Gate, ...] = (
         limits.OVERFIT_SHARE,
         "let the output depend on earlier tokens, and let gradients reach what decides it",
     ),
-    Gate(
-        "G13",
-        "complexity",
-        cost.complexity,
-        limits.LOG_LINEAR,
-        "replace what compares all positions with all others by a scan, a chunk or a window",
-    ),
 )
 WHITE_NOISE = Gate(
     "G5",
@@ -172,19 +186,6 @@ WHITE_NOISE = Gate(
     limits.NOISE_SIGMA,
     "find the path by which a token reaches the prediction of itself",
 )
-POLICY_PASSED = GateResult(
-    id="G17",
-    name="static policy",
-    passed=True,
-    figure=0.0,
-    threshold=0.0,
-    detail="no objection to any import, name or attribute",
-)
-
-
-def after_policy(report: GateReport) -> GateReport:
-    """Put the static policy, which these sources passed, in front of the gates that followed."""
-    return report.model_copy(update={"gates": (POLICY_PASSED, *report.gates)})
 
 
 @dataclass

@@ -69,7 +69,6 @@ class Built:
     """What a box told of a mixer that it built."""
 
     parameters: int
-    trainable: int
     takes_mask: bool
     large_state: bool
 
@@ -104,7 +103,6 @@ class Layer:
         told = box.receive_json()
         self.built = Built(
             parameters=int(number(told, "parameters", 1e12)),
-            trainable=int(number(told, "trainable", 1e12)),
             takes_mask=told.get("takes_mask") is True,
             large_state=told.get("large_state") is True,
         )
@@ -174,9 +172,14 @@ class Layer:
         told = self._box.receive_json()
         return Counts(*(number(told, name, 1e18) for name in ("forward", "work", "saved", "ops")))
 
-    def state(self, lengths: Iterable[int]) -> list[float]:
-        """Return the bytes of the state of one sequence after each length."""
-        inputs = [noise(0, 1, length, self.hidden).astype("<f4") for length in lengths]
+    def state(self, lengths: Sequence[int]) -> list[float]:
+        """Return the bytes of the state of one sequence after each length.
+
+        Each is one call; a last figure is for the first length again, token by token.
+        """
+        inputs = [
+            noise(0, 1, length, self.hidden).astype("<f4") for length in (*lengths, lengths[0])
+        ]
         self._box.send({"op": "state"}, inputs)
         told = self._box.receive_json()
         strange = words(told, "strange")
@@ -216,9 +219,11 @@ def noise(seed: int, rows: int, length: int, hidden: int = limits.HIDDEN) -> Arr
 
 def relative(a: Array, b: Array) -> float:
     """Largest absolute difference over the largest magnitude of `b`; 0 for two zero arrays."""
-    largest = float(np.abs(b).max())
-    difference = float(np.abs(a - b).max())
-    return difference / largest if largest > 0 else difference
+    # Numbers near the largest that there are may differ by more than that: infinitely far apart.
+    with np.errstate(over="ignore"):
+        difference = float(np.abs(a - b).max())
+        largest = float(np.abs(b).max())
+        return float(np.float64(difference) / largest) if largest > 0 else difference
 
 
 def worst(found: Iterable[Case]) -> Finding:

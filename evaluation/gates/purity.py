@@ -110,6 +110,8 @@ def round_trip(bench: Bench) -> Finding:
         # Another seed: what is drawn at construction must travel with the weights.
         restored = Layer(box, bench.source, limits.HIDDEN, "float64", seed=1)
         loaded = restored.restore(weights, probe)
+    if not np.isfinite(trained).all():
+        raise Unsound(f"the output holds NaN or infinity after {steps} training steps")
     figure = _difference(loaded, trained)
     if figure > limits.TOLERANCE:
         return Finding(figure, f"after {steps} training steps, saved, loaded, eval mode")
