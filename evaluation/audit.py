@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from move37.evaluation.gates import thresholds
 from move37.evaluation.isolation.nursery import Box
 from move37.evaluation.scoring import vocabulary_of
 from move37.records import GateReport, GateResult
@@ -42,9 +43,16 @@ class Question:
     counted: Array
 
 
-def audit(
-    box: Box, job: dict[str, object], weights: bytes, tokens: Array, streamed: Array
-) -> GateReport:
+@dataclass(frozen=True)
+class Trained:
+    """A model after training: its task, how to build it, and its weights, unread."""
+
+    task: str
+    job: dict[str, object]
+    weights: bytes
+
+
+def audit(box: Box, trained: Trained, tokens: Array, streamed: Array) -> GateReport:
     """Ask a fresh box about some rows of tokens [R, T]; compare with streamed logits [R, T, V].
 
     Raises:
@@ -55,15 +63,15 @@ def audit(
     questions = list(_questions(draw, tokens, streamed))
     # Shuffled, so that the order of the questions does not tell what each is for.
     questions = [questions[i] for i in draw.permutation(len(questions))]
-    blob = np.frombuffer(weights, np.uint8)
-    box.send({**job, "op": "score"}, [blob, *(q.tokens for q in questions)])
+    blob = np.frombuffer(trained.weights, np.uint8)
+    box.send({**trained.job, "op": "score"}, [blob, *(q.tokens for q in questions)])
     gaps: dict[str, float] = {}
     for question in questions:
-        logits = box.receive_array((*question.tokens.shape, vocabulary_of(job)), "<f4")
+        logits = box.receive_array((*question.tokens.shape, vocabulary_of(trained.job)), "<f4")
         gap = np.abs(probabilities(logits) - question.expected).max(-1)
         largest = float(gap[question.counted].max())
         gaps[question.gate] = max(gaps.get(question.gate, 0.0), largest)
-    results = tuple(_result(gate, gaps[gate]) for gate in ASKED)
+    results = tuple(_result(gate, trained.task, gaps[gate]) for gate in ASKED)
     return GateReport(gates=results, seconds=time.monotonic() - start)
 
 
@@ -76,17 +84,17 @@ ASKED: dict[str, tuple[str, str]] = {
 }
 
 
-def _result(gate: str, gap: float) -> GateResult:
+def _result(gate: str, task: str, gap: float) -> GateResult:
     name, advice = ASKED[gate]
     passed = gap <= SAME
     return GateResult(
         id=gate,
-        name=f"{name}, trained",
+        name=f"{name}, trained on {task}",
         passed=passed,
         figure=gap,
         threshold=SAME,
         detail="" if passed else f"a probability differs by {gap:.2g} after training",
-        advice="" if passed else f"{advice}; it did on untrained weights",
+        advice="" if passed else f"{advice}, after training and in float32 too",
     )
 
 
@@ -135,6 +143,21 @@ def floor_check(losses: Array, floor: float, task: str) -> GateResult:
         threshold=-FLOOR_ERRORS,
         detail=f"{losses.mean():.4f} nats on tokens of entropy {floor:.4f}",
         advice="" if passed else "no honest model can predict these tokens: look for a leak",
+    )
+
+
+def budget_check(parameters: int, baseline: int) -> GateResult:
+    """G15 again: the gates were told how many parameters there are, here they are counted."""
+    ratio = parameters / baseline
+    passed = ratio <= thresholds.PARAMETERS
+    return GateResult(
+        id="G15",
+        name="parameters, counted in the weights",
+        passed=passed,
+        figure=ratio,
+        threshold=thresholds.PARAMETERS,
+        detail=f"{parameters:,} in the mixers, the baseline has {baseline:,}",
+        advice="" if passed else "make the layer smaller",
     )
 
 

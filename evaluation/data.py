@@ -118,8 +118,15 @@ def text_batches(corpus: Corpus, seed: int, size: tuple[int, int, int]) -> Batch
 
 
 def held_out_windows(corpus: Corpus, size: tuple[int, int, int]) -> Batches:
-    """Return evenly spaced windows of the held-out text; `size` is (batches, rows, length)."""
+    """Return evenly spaced windows of the held-out text; `size` is (batches, rows, length).
+
+    Windows never overlap, or one row would tell what comes next in another: a short text gives
+    fewer of them, one a batch.
+    """
     batches, rows, length = size
+    there = len(corpus.held_out) // (length + 1)
+    if there < batches * rows:
+        batches, rows = max(1, there), 1
     starts = np.linspace(0, len(corpus.held_out) - length - 1, batches * rows).astype(np.int64)
     index = starts.reshape(batches, rows, 1) + np.arange(length + 1)
     tokens = corpus.held_out[index].astype(np.uint16)

@@ -22,7 +22,6 @@ import safetensors
 
 from move37.evaluation import audit, data, policy, scoring
 from move37.evaluation.gates import ladder as gates
-from move37.evaluation.gates.thresholds import GATE_SECONDS
 from move37.evaluation.isolation import protocol
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
 from move37.evaluation.isolation.walls import tier_name
@@ -33,6 +32,7 @@ from move37.records import (
     CurvePoint,
     Failed,
     GateReport,
+    GateResult,
     Measured,
     Provenance,
     Size,
@@ -178,7 +178,7 @@ class Evaluator:
             score, found = self._score(run, task, weights)
             scores.append(score)
             audits.append(found)
-        audited = audit.join(audits)
+        audited = audit.join(audits, self._claims(run, scores, parameters[1]))
         if not audited.passed:
             return _audit_failure(report, audited, run.account)
         return Measured(
@@ -195,6 +195,19 @@ class Evaluator:
             cost=run.account.cost(),
             provenance=self.provenance,
         )
+
+    def _claims(self, run: Run, scores: list[TaskScore], mixer_parameters: int) -> list[GateResult]:
+        """Ask more of what is compared with a baseline, and most of what would beat it."""
+        if run.baseline is None:
+            return []
+        found = [audit.budget_check(mixer_parameters, run.baseline.size.mixer_parameters)]
+        text = next(score.loss for score in scores if score.task == "text")
+        if text < run.baseline.noise["text"].mean:
+            start = time.monotonic()
+            used = run.account.add_usage
+            found.append(gates.run_white_noise(run.source, self._nursery, used))
+            run.account.score_seconds += time.monotonic() - start
+        return found
 
     def _train(self, run: Run, task: str) -> bytes:
         """Train in a box on tokens that this side drew; return the weights, unread."""
@@ -232,13 +245,14 @@ class Evaluator:
         rows = scoring.rows_of(self._held_out(task))
         inputs = rows.tokens[:, :-1]
         job: dict[str, object] = {"source": run.source, "shape": self._shape(spec)}
+        trained = audit.Trained(task, job, weights)
         start = time.monotonic()
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             logits = scoring.stream_logits(box, job, weights, inputs)
         run.account.add_usage(box)
         losses = data.token_losses(logits, rows.tokens)
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
-            found = audit.audit(box, job, weights, inputs, logits)
+            found = audit.audit(box, trained, inputs, logits)
         run.account.add_usage(box)
         if task == "recall":
             surprises = losses[data.recall_surprises(rows)]
@@ -353,26 +367,33 @@ def count_parameters(weights: bytes) -> tuple[int, int]:
     return sum(counts.values()), mixers
 
 
-def check(source: str, nursery: Nursery, *, every: bool = False) -> GateReport | Failed:
+def check(
+    source: str, nursery: Nursery, *, every: bool = False, white_noise: bool = False
+) -> GateReport | Failed:
     """Run the static policy and the gates on one source; what it raised comes with its log."""
     if (refused := policy.inspect(source)) is not None:
         return refused
     account = Account()
     try:
-        checked = _run_gates(source, nursery, account, every=every)
+        checked = _run_gates(source, nursery, account, every=every, white_noise=white_noise)
     except BoxFailure as failure:
         return _failed(failure, account)
     return _gate_failure(checked, account) if checked.log else checked.report
 
 
 def _run_gates(
-    source: str, nursery: Nursery, account: Account, *, every: bool = False
+    source: str,
+    nursery: Nursery,
+    account: Account,
+    *,
+    every: bool = False,
+    white_noise: bool = False,
 ) -> gates.Checked:
     """Climb the ladder, and note in the account what it cost and how far it came."""
     start = time.monotonic()
     try:
         checked = gates.run_ladder(
-            source, nursery, every=every, seconds=GATE_SECONDS, used=account.add_usage
+            source, nursery, every=every, white_noise=white_noise, used=account.add_usage
         )
     except gates.LadderFailure as failure:
         account.gates = failure.report

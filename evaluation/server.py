@@ -79,7 +79,10 @@ class Server:
 
     def _outcome(self, call: Call) -> dict[str, Any]:
         if call.what == "check":
-            return check(call.source, self._nursery, every=call.every).model_dump(mode="json")
+            report = check(
+                call.source, self._nursery, every=call.every, white_noise=call.white_noise
+            )
+            return report.model_dump(mode="json")
         if self._evaluator is None:
             raise ValueError("opened without a tier, so there is nothing to train at")
         if call.what == "rehearse":

@@ -8,16 +8,20 @@ import os
 import re
 import signal
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from move37.records import Failed, GateReport, Measured, UserError
+from move37.records import Failed, GateReport, GateResult, Measured, UserError
 from move37.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from move37.evaluation.isolation.obtain import Isolation
     from move37.memory.store import Store
     from move37.records import Campaign, CampaignConfig, Candidate, Experiment
 
@@ -42,6 +46,8 @@ TextPath = Annotated[
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 EXIT_FAILED, EXIT_USER, EXIT_STOPPED = 1, 2, 130
+# More than any candidate may have; what is longer is refused by the policy all the same.
+READ_LIMIT = 1 << 20
 
 
 def main() -> None:
@@ -220,7 +226,8 @@ def show(
     if as_json:
         typer.echo(experiment.model_dump_json(indent=1))
         return
-    console().print(experiment_view(experiment, _parent_code(found, experiments, experiment)))
+    parent = _parent_code(found, experiments, experiment)
+    console().print(experiment_view(found, experiment, parent))
 
 
 @app.command()
@@ -299,23 +306,80 @@ def _print_json(value: object) -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="A file with a class TokenMixer.")],
     every: Annotated[bool, typer.Option("--all", help="Do not stop at the first failure.")] = False,
+    white_noise: Annotated[
+        bool, typer.Option("--white-noise", help="Add G5, which trains on noise (seconds).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged."""
-    from move37.display import console, gate_table
     from move37.evaluation.client import open_evaluator
 
     source = _read_source(file)
-    with open_evaluator(load_settings().isolation) as evaluator:
-        result = evaluator.check(source, every=every)
+    with _judging(), open_evaluator(load_settings().isolation) as evaluator:
+        result = evaluator.check(source, every=every, white_noise=white_noise)
+        isolation = evaluator.isolation
     if as_json:
-        typer.echo(result.model_dump_json(indent=1))
-    elif isinstance(result, GateReport):
-        console().print(gate_table(result))
+        _print_json(check_report(file.name, result, isolation))
     else:
-        _print_failure(result)
+        _print_check(result, isolation)
     passed = isinstance(result, GateReport) and result.passed
     raise typer.Exit(0 if passed else EXIT_FAILED)
+
+
+def check_report(name: str, result: GateReport | Failed, isolation: Isolation) -> dict[str, object]:
+    """Return what `check --json` prints; README.md describes it, and programs rely on it."""
+    failed = result if isinstance(result, Failed) else None
+    report = failed.gates if failed else result
+    passed = isinstance(report, GateReport) and report.passed and failed is None
+    seconds = report.seconds if isinstance(report, GateReport) else 0.0
+    seconds = seconds or (failed.cost.gate_seconds if failed else 0.0)
+    gates = report.gates if isinstance(report, GateReport) else ()
+    return {
+        "file": name,
+        "verdict": "passed" if passed else "failed",
+        "stage": failed.stage if failed else "" if passed else "gate",
+        "reason": failed.reason
+        if failed
+        else "; ".join(_complaint(g) for g in gates if not g.passed),
+        "log": failed.log if failed else "",
+        "gates": [gate.model_dump(mode="json") for gate in gates],
+        "seconds": seconds,
+        "isolation": isolation.model_dump(mode="json")
+        | {"tier": isolation.tier, "complete": isolation.complete},
+    }
+
+
+def _complaint(gate: GateResult) -> str:
+    return f"{gate.id} {gate.name}: {gate.detail}: {gate.advice}"
+
+
+def _print_check(result: GateReport | Failed, isolation: Isolation) -> None:
+    from move37.display import console, failure_view, isolation_line, ladder_view, verdict_line
+
+    terminal = console()
+    if isinstance(result, GateReport):
+        terminal.print(ladder_view(result), verdict_line(result))
+    else:
+        terminal.print(failure_view(result))
+    terminal.print(isolation_line(isolation.tier, isolation.remark))
+
+
+@contextmanager
+def _judging() -> Iterator[None]:
+    """Exit with `could not be judged` when the judge itself broke: that is no verdict."""
+    from move37.evaluation.isolation.nursery import NurseryLost
+
+    try:
+        yield
+    except NurseryLost:
+        raise UserError(
+            "the process that judges died before there was a verdict; run it again"
+        ) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_STOPPED) from None
+    except (RuntimeError, ConnectionError, ValueError):
+        traceback.print_exc()
+        raise typer.Exit(EXIT_USER) from None
 
 
 @app.command()
@@ -326,8 +390,8 @@ def evaluate(
     text: TextPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Gates, training and fitness of one mixer file, beside the baseline's noise."""
-    from move37.display import console, measured_view
+    """Gates, training, audit and fitness of one mixer file, beside the baseline's noise."""
+    from move37.display import console, failure_view, isolation_line, measured_view
     from move37.graph.single import evaluate_file
     from move37.live import LiveBoard
     from move37.records import CampaignConfig, Proposal
@@ -340,48 +404,43 @@ def evaluate(
         code=_read_source(file),
     )
     settings = load_settings()
-    with LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
+    with _judging(), LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
         verdict = evaluate_file(proposal, tier, text, seed, settings, board.update)
     outcome, judgement = verdict.outcome, verdict.judgement
     if as_json:
         typer.echo(verdict.model_dump_json(indent=1))
-    elif isinstance(outcome, Measured):
-        console().print(measured_view(outcome, verdict.baseline))
-        told = f"{judgement.fitness:.3f}, delta_net has 0.500" if judgement else "not judged"
-        typer.echo(f"fitness {told}")
-    else:
-        _print_failure(outcome)
-    raise typer.Exit(0 if isinstance(outcome, Measured) else EXIT_FAILED)
+        raise typer.Exit(0 if isinstance(outcome, Measured) else EXIT_FAILED)
+    terminal, isolation = console(), verdict.isolation
+    terminal.print(isolation_line(isolation.tier, isolation.remark))
+    if isinstance(outcome, Failed):
+        terminal.print(failure_view(outcome))
+        raise typer.Exit(EXIT_FAILED)
+    terminal.print(measured_view(outcome, verdict.baseline))
+    told = f"{judgement.fitness:.3f}, delta_net has 0.500" if judgement else "not judged"
+    typer.echo(f"fitness {told}")
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine has and lacks, and which tier fits, one line each."""
-    from move37.display import console
+    from move37.display import console, findings_view
     from move37.doctor import examine
 
     findings = examine(load_settings())
     if as_json:
         _print_json([finding.model_dump() for finding in findings])
         return
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[yellow]--[/]"
-        advice = f" ({finding.advice})" if finding.advice and not finding.ok else ""
-        console().print(f"{mark} {finding.name}: ", end="")
-        console().print(f"{finding.detail}{advice}", markup=False, highlight=False)
-
-
-def _print_failure(failed: Failed) -> None:
-    from move37.display import console
-
-    console().print(f"failed at {failed.stage}: {failed.reason}", markup=False, style="red")
-    if failed.log:
-        console().print(failed.log, markup=False, highlight=False)
+    rows = [(f.name, f.ok, f.detail, "" if f.ok else f.advice) for f in findings]
+    console().print(findings_view(rows))
 
 
 def _read_source(file: Path) -> str:
     try:
-        return file.read_text()
+        with file.open(encoding="utf-8-sig") as opened:
+            text = opened.read(READ_LIMIT)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UserError(f"{file}: cannot be read: {reason}") from None
+    if not text.strip():
+        raise UserError(f"{file}: is empty; a mixer file has a class TokenMixer")
+    return text

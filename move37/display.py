@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.evaluation.standing import (
     TASK,
     Against,
@@ -36,14 +37,28 @@ from move37.records import (
     Experiment,
     Failed,
     GateReport,
+    GateResult,
     Measured,
     Outcome,
+    Stage,
 )
 
 MIDDLE, NEAR = 0.5, 0.05
 BLOCKS = " ▁▂▃▄▅▆▇█"
 CHART_WIDTH, CHART_HEIGHT = 60, 5
 VERDICT_STYLES = {"within noise": "yellow", "better, not yet verified": "green", "worse": "red"}
+UNWALLED = "WITHOUT isolation (MOVE37_ISOLATION=off): only for code that you trust"
+STAGES: dict[Stage, str] = {
+    "policy": "The static policy refused the file before any process was started.",
+    "gate": "A check before any training failed.",
+    "train": "The candidate raised, broke off, or was stopped while it ran.",
+    "timeout": "The candidate used more time than it was given.",
+    "memory": "The candidate asked for more memory than it was given.",
+    "audit": "Every gate passed before training, but the trained model broke a rule that the "
+    "untrained one had kept: the same text brought other predictions in another batch, with "
+    "another continuation, cut short, or read in one go, or a loss fell below what is possible. "
+    "Such a held-out loss means nothing, so none is recorded.",
+}
 
 
 def console() -> Console:
@@ -55,6 +70,14 @@ def plain(text: str, style: str = "") -> Text:
     """Return untrusted text without markup and with its control characters made visible."""
     shown = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     return Text("".join(shown), style=style)
+
+
+def isolation_line(tier: str, remark: str = "") -> Text:
+    """Return one line on what candidates are run behind, loud when that is nothing."""
+    if tier == CLEAN_ENVIRONMENT:
+        return Text(f"Candidates ran {UNWALLED}", style="bold white on red")
+    told = f"isolation {tier}"
+    return plain(f"{told}; {remark}", "yellow") if remark else Text(told, style="dim")
 
 
 def fitness_style(fitness: float | None) -> str:
@@ -114,6 +137,7 @@ def _difference(difference: Against | None) -> str:
 
 def _caution(campaign: Campaign, lines: Sequence[Standing]) -> Iterator[Text]:
     noise = text_noise(campaign)
+    yield from _unwalled(campaign)
     if not lines:
         yield Text("Nothing was measured yet.", style="dim")
     elif noise:
@@ -123,6 +147,12 @@ def _caution(campaign: Campaign, lines: Sequence[Standing]) -> Iterator[Text]:
             f"noise. The luckiest of {len(lines)} equal designs would stand near -{luck:.4f}.",
             style="dim",
         )
+
+
+def _unwalled(campaign: Campaign) -> Iterator[Text]:
+    """Say so where the numbers of a campaign were measured without walls."""
+    if campaign.baseline and campaign.baseline.provenance.isolation == CLEAN_ENVIRONMENT:
+        yield isolation_line(CLEAN_ENVIRONMENT)
 
 
 def family_tree(campaign: Campaign, experiments: Sequence[Experiment]) -> Tree:
@@ -165,17 +195,20 @@ def status_view(campaign: Campaign, experiments: Sequence[Experiment]) -> Render
         "campaign": f"{config.name}, tier {config.tier}, seed {config.seed}",
         "experiments": f"{len(experiments)} of {config.experiments} ended: {ended}",
         "baseline": "not measured yet",
+        "isolation": "not known yet",
         "best": "nothing scored yet",
         "time": duration(sum(e.seconds for e in experiments)),
         "models": ", ".join(sorted(set(config.models.values()))) or "-",
     }
+    if campaign.baseline:
+        facts["isolation"] = campaign.baseline.provenance.isolation
     if noise:
         spread = f"{noise.mean:.4f} ± {noise.sd:.4f} over {noise.seeds} seeds"
         facts["baseline"] = f"{config.root} {spread}"
     if top := best(campaign, experiments):
         number, result = top.experiment.number, f"{_difference(top.against)}, {top.verdict}"
         facts["best"] = f"#{number} {top.name}: fitness {top.experiment.fitness:.3f}, {result}"
-    return _facts(facts)
+    return Group(*_unwalled(campaign), _facts(facts))
 
 
 def duration(seconds: float) -> str:
@@ -196,14 +229,29 @@ def _facts(facts: dict[str, str]) -> Table:
     return table
 
 
+def findings_view(findings: Sequence[tuple[str, bool, str, str]]) -> Table:
+    """Show name, whether all is well, detail and advice of each finding of the doctor."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, ok, detail, advice in findings:
+        mark = Text("ok", style="green") if ok else Text("--", style="yellow")
+        table.add_row(mark, name, plain(detail))
+        if advice:
+            table.add_row("", "", plain(f"-> {advice}", "yellow"))
+    return table
+
+
 # --- one experiment ----------------------------------------------------------------------------
 
 
-def experiment_view(experiment: Experiment, parent_code: str) -> RenderableType:
+def experiment_view(campaign: Campaign, experiment: Experiment, parent_code: str) -> RenderableType:
     """Show one experiment: idea, lineage, gates, curves, result, and its code as a diff."""
     head = Text(f"Experiment {experiment.number}  ", style="bold")
     head.append_text(plain(name_of(experiment), fitness_style(experiment.fitness)))
-    parts: list[RenderableType] = [head, _facts(_lineage(experiment))]
+    facts = _facts(_lineage(experiment) | _provenance(campaign, experiment.outcome))
+    parts: list[RenderableType] = [*_unwalled(campaign), head, facts]
     if experiment.proposal:
         parts += [Rule("motivation", align="left"), plain(experiment.proposal.motivation)]
         parts += [Rule("hypothesis", align="left"), plain(experiment.proposal.hypothesis)]
@@ -232,34 +280,84 @@ def _lineage(experiment: Experiment) -> dict[str, str]:
     return facts | {f"revision {i}": text for i, text in enumerate(experiment.revisions, start=1)}
 
 
+def _provenance(campaign: Campaign, outcome: Outcome | None) -> dict[str, str]:
+    """Return the isolation: a failure ran behind the same walls as its campaign's baseline."""
+    measured = outcome if isinstance(outcome, Measured) else campaign.baseline
+    return {"isolation": measured.provenance.isolation} if measured and outcome else {}
+
+
 def _outcome_parts(outcome: Outcome | None) -> list[RenderableType]:
-    if outcome is None:
-        return []
-    parts: list[RenderableType] = []
-    if isinstance(outcome, Failed):
-        parts += [Rule(f"failed at {outcome.stage}", align="left"), plain(outcome.reason, "red")]
-        parts += [plain(outcome.log, "dim")] if outcome.log else []
-    if outcome.gates:
-        parts += [Rule("gates", align="left"), gate_table(outcome.gates)]
-    if isinstance(outcome, Measured):
-        parts += [Rule("held out", align="left"), _scores(outcome, None)]
-    return [*parts, *curves(outcome.curve)]
+    match outcome:
+        case None:
+            return []
+        case Failed():
+            title = Rule(f"failed at {outcome.stage}", align="left")
+            return [title, failure_view(outcome), *curves(outcome.curve)]
+        case Measured():
+            held_out = (Rule("held out", align="left"), _scores(outcome, None))
+            return [*_checks(outcome), *held_out, *curves(outcome.curve)]
 
 
-def gate_table(report: GateReport) -> Table:
-    """Show each gate with the figure that was measured and its limit."""
-    table = Table(caption=f"{report.seconds:.1f} s", caption_justify="left")
-    table.add_column("gate")
+def failure_view(failed: Failed) -> RenderableType:
+    """Explain a failure: its stage, the gates that were run, the reason, and the log's end."""
+    parts: list[RenderableType] = [Text(STAGES[failed.stage])]
+    parts += [ladder_view(failed.gates)] if failed.gates and failed.gates.gates else []
+    # What failed in the ladder stands under it, and the reason would repeat that.
+    told = failed.gates is not None and not failed.gates.passed
+    if failed.stage not in ("gate", "audit") or not told:
+        parts.append(plain(f"{failed.stage}: {failed.reason}", "red"))
+    return Group(*parts, *([plain(failed.log.rstrip(), "dim")] if failed.log else []))
+
+
+def _checks(measured: Measured) -> Iterator[RenderableType]:
+    yield Rule("gates, before training", align="left")
+    yield ladder_view(measured.gates)
+    if measured.audit.gates:
+        yield Rule("audit of the trained weights", align="left")
+        yield ladder_view(measured.audit)
+
+
+def ladder_view(report: GateReport) -> RenderableType:
+    """Show each gate with figure and limit; under it the case of each failure and its cure."""
+    failed = [gate for gate in report.gates if not gate.passed]
+    return Group(_ladder(report), *(_failed_gate(gate) for gate in failed))
+
+
+def _ladder(report: GateReport) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("gate", no_wrap=True)
     table.add_column("what it checks", overflow="fold")
-    table.add_column("")
-    table.add_column("measured", justify="right")
-    table.add_column("limit", justify="right")
-    table.add_column("detail", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for column in ("measured", "limit"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("remark", overflow="fold")
     for gate in report.gates:
         mark = Text("passed", style="green") if gate.passed else Text("failed", style="bold red")
         figures = (gate.told, f"{gate.threshold:.2g}")
-        table.add_row(gate.id, plain(gate.name), mark, *figures, plain(gate.detail))
+        remark = plain(gate.detail if gate.passed else "see below", "dim")
+        table.add_row(gate.id, plain(gate.name), mark, *figures, remark)
     return table
+
+
+def _failed_gate(gate: GateResult) -> RenderableType:
+    head = Text(gate.id, style="bold red").append_text(plain(f" {gate.name}", "bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in (("  case", gate.detail), ("  mend", gate.advice)):
+        if text:
+            table.add_row(name, plain(text))
+    return Group(head, table)
+
+
+def verdict_line(report: GateReport) -> Text:
+    """Return the verdict of a ladder in one line."""
+    failed = [gate for gate in report.gates if not gate.passed]
+    asked = f"{len(report.gates)} checks in {report.seconds:.1f} s"
+    if report.passed:
+        return Text(f"passed: {asked}", style="bold green")
+    names = ", ".join(f"{gate.id} {gate.name}" for gate in failed) or "nothing was asked"
+    return plain(f"failed: {names} ({asked})", "bold red")
 
 
 def measured_view(measured: Measured, baseline: Baseline) -> RenderableType:
@@ -272,8 +370,8 @@ def measured_view(measured: Measured, baseline: Baseline) -> RenderableType:
         f"scoring {cost.score_seconds:.1f} s",
         "memory": f"{cost.peak_bytes / 2**20:.0f} MiB at most",
     }
-    parts = (gate_table(measured.gates), _scores(measured, baseline), _facts(facts))
-    return Group(*parts, *curves(measured.curve))
+    parts = (*_checks(measured), Rule("held out", align="left"), _scores(measured, baseline))
+    return Group(*parts, _facts(facts), *curves(measured.curve))
 
 
 def _scores(measured: Measured, baseline: Baseline | None) -> Table:

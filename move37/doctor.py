@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from move37.evaluation.isolation import landlock, view, walls
+from move37.evaluation.isolation.canaries import ATTACKS
+from move37.evaluation.isolation.nursery import BoxFailure, NurseryLost, clean_environment
+from move37.evaluation.isolation.obtain import Mode, choose, open_nursery
 from move37.records import UserError, Value
 from move37.settings import OFFLINE, ROLES, Settings
 
@@ -25,6 +29,27 @@ LAPTOP_CORES = 2
 GPU_QUERY = ("--query-gpu=name,memory.total", "--format=csv,noheader")
 GPU_SECONDS = 10
 CGROUP = Path("/sys/fs/cgroup")
+SYSTEM_SETTINGS = Path("/proc/sys")
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+# What each version of Landlock added to files, of what is used here: landlock(7).
+LANDLOCK_TCP, LANDLOCK_SCOPES = 4, 6
+# Setting of the kernel, the value that forbids user namespaces, and what to do about it.
+NAMESPACE_SETTINGS = (
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor forbids it user namespaces (as Ubuntu 24.04 does): give bwrap the profile that "
+        "docs/isolation.md shows",
+    ),
+    ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
+)
+MODES = {
+    "strict": "strict: nothing runs unless every wall stands and the attack got nothing",
+    "auto": "auto: what this machine has is used, what is missing is said",
+    "off": "off: candidates run WITHOUT isolation, only for code that you trust",
+}
+ON_AGAIN = "set MOVE37_ISOLATION=auto, or strict"
 
 
 class Finding(Value):
@@ -45,7 +70,11 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: disk(settings),
         torch_installed,
         gpu,
-        process_limits,
+        bubblewrap,
+        landlock_version,
+        seccomp_filter,
+        lambda: attack(settings),
+        lambda: isolation(settings),
         embedding,
         papers,
         lambda: database(settings),
@@ -150,15 +179,87 @@ def gpu() -> Finding:
     return Finding(name="gpu", ok=bool(answer.stdout.strip()), detail=names, advice=advice)
 
 
-def process_limits() -> Finding:
-    """Say whether the limits of a candidate's process hold on this system."""
-    there = importlib.util.find_spec("resource") is not None
-    if there and sys.platform == "linux":
-        detail = "time, memory and files of a candidate's process are limited"
-        return Finding(name="limits", ok=True, detail=detail)
-    detail = "memory limits are not enforced here" if there else "no process limits here"
-    advice = "use Linux or WSL for candidates that you do not trust"
-    return Finding(name="limits", ok=False, detail=detail, advice=advice)
+# --- the walls around a candidate ---------------------------------------------------------------
+
+
+def bubblewrap() -> Finding:
+    """Try whether a box can get mounts, processes and a network of its own."""
+    found = shutil.which("bwrap")
+    why = view.missing(clean_environment(os.environ))
+    if found and Path(found).stat().st_mode & stat.S_ISUID:
+        detail = f"{found} is set-user-id, which makes it a way to become root"
+        return Finding(name="bubblewrap", ok=False, detail=detail, advice=f"chmod u-s {found}")
+    if not why:
+        detail = f"{found}: own mounts, processes, network"
+        return Finding(name="bubblewrap", ok=True, detail=detail)
+    return Finding(name="bubblewrap", ok=False, detail=why, advice=_bubblewrap_advice(found))
+
+
+def _bubblewrap_advice(found: str | None) -> str:
+    if sys.platform != "linux":
+        return "use Linux or WSL for candidates that you do not trust"
+    if found is None:
+        return "apt install bubblewrap on Debian or Ubuntu, dnf install bubblewrap on Fedora"
+    for name, forbidden, advice in NAMESPACE_SETTINGS:
+        file = SYSTEM_SETTINGS / name
+        if file.is_file() and file.read_text().strip() == forbidden:
+            return advice
+    if any(mark.exists() for mark in CONTAINER_MARKS):
+        return "let this container make user namespaces: docs/isolation.md has the flags"
+    return "user namespaces seem to be forbidden here: see docs/isolation.md"
+
+
+def landlock_version() -> Finding:
+    """Say which version of Landlock the kernel has, and what that one can forbid."""
+    version = landlock.version()
+    if version == 0:
+        advice = "Linux 5.13 or newer, with landlock in the boot parameter lsm="
+        detail = walls.missing(clean_environment(os.environ))["landlock"]
+        return Finding(name="landlock", ok=False, detail=detail, advice=advice)
+    kept = ["files"]
+    kept += ["TCP"] if version >= LANDLOCK_TCP else []
+    kept += ["abstract sockets", "signals"] if version >= LANDLOCK_SCOPES else []
+    detail = f"version {version}: forbids {', '.join(kept)}"
+    return Finding(name="landlock", ok=True, detail=detail)
+
+
+def seccomp_filter() -> Finding:
+    """Say whether the kernel takes a filter of system calls for this processor."""
+    absent = walls.missing(clean_environment(os.environ)).get("seccomp")
+    detail = absent or "no new process, thread, program, socket or signal"
+    advice = "Linux on x86-64 or AArch64 with CONFIG_SECCOMP_FILTER; without it nothing runs"
+    return Finding(name="seccomp", ok=absent is None, detail=detail, advice=advice)
+
+
+def attack(settings: Settings) -> Finding:
+    """Start a box and attack it from inside, as every run does before its first candidate."""
+    # Strict would refuse to start, and then nobody would see what gets through.
+    mode: Mode = "off" if settings.isolation == "off" else "auto"
+    try:
+        with open_nursery(mode) as (_, found):
+            through = found.open
+    except (UserError, BoxFailure, NurseryLost, RuntimeError) as error:
+        advice = "mend what stands above"
+        return Finding(name="attack", ok=False, detail=f"not tried: {_line(error)}", advice=advice)
+    if not through:
+        detail = f"{len(ATTACKS)} ways out of a box tried, none worked"
+        return Finding(name="attack", ok=True, detail=detail)
+    detail = f"{len(through)} of {len(ATTACKS)} ways out worked: a candidate {', '.join(through)}"
+    advice = ON_AGAIN if mode == "off" else "raise the walls that are missing above"
+    return Finding(name="attack", ok=False, detail=detail, advice=advice)
+
+
+def isolation(settings: Settings) -> Finding:
+    """Name the tier that results, and say what the chosen mode does with it."""
+    meaning = f"MOVE37_ISOLATION={MODES[settings.isolation]}"
+    try:
+        raised, missing = choose(settings.isolation, os.environ)
+    except UserError as error:
+        return Finding(name="isolation", ok=False, detail=meaning, advice=_line(error))
+    detail = f"{walls.tier_name(raised)}; {meaning}"
+    advice = f"missing: {', '.join(missing)}; docs/isolation.md says what each one stops"
+    advice = ON_AGAIN if settings.isolation == "off" else advice
+    return Finding(name="isolation", ok=not missing, detail=detail, advice=advice)
 
 
 # --- what is installed and configured ----------------------------------------------------------

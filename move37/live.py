@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from move37.display import console, duration, leaf, plain
+from move37.display import UNWALLED, console, duration, leaf, plain
 from move37.records import CampaignConfig, Experiment, Progress
 
 # How many ended experiments the board keeps.
@@ -54,6 +54,7 @@ class LiveBoard:
         self._lock = threading.Lock()
         self._running: dict[tuple[int, str], _Line] = {}
         self._ended: dict[int, Text] = {}
+        self._isolation = Text()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -77,6 +78,9 @@ class LiveBoard:
         number = progress.experiment
         place = (number, "" if number else progress.detail[:7])
         with self._lock:
+            if progress.node == "isolation":
+                self._isolation = _walls(progress)
+                return
             if number:
                 self._running = {key: line for key, line in self._running.items() if key[0]}
             if progress.node == "archive" and progress.event == "ended":
@@ -100,10 +104,11 @@ class LiveBoard:
             for (number, _seed), line in sorted(self._running.items()):
                 table.add_row(*_board_row(number, line, now))
             ended = tuple(self._ended.values())
+            isolation = (self._isolation,) if self._isolation else ()
             count = f"{len(ended)} ended here, {self._config.experiments} planned"
         spent = duration(now - self._start)
         head = Text(f"{self._config.name}  {count}, {spent}", style="bold")
-        return Group(head, *ended[-KEPT:], table)
+        return Group(head, *isolation, *ended[-KEPT:], table)
 
     def _follow(self, known: _Line | None, progress: Progress) -> _Line:
         now = self._clock()
@@ -117,6 +122,14 @@ class LiveBoard:
         spent = f" after {duration(self._clock() - line.since)}" if line else ""
         text = Text(f"  {progress.experiment} archived{spent}  ", style="dim")
         self._ended.setdefault(progress.experiment, text.append_text(plain(progress.detail)))
+
+
+def _walls(progress: Progress) -> Text:
+    """Return the header's line on isolation: what is missing, and nothing when nothing is."""
+    if progress.event == "off":
+        return Text(f"Candidates run {UNWALLED}", style="bold white on red")
+    told = plain(f"isolation {progress.detail}", "yellow")
+    return Text() if progress.event == "complete" else told
 
 
 def _same_run(before: Progress, now: Progress) -> bool:

@@ -20,6 +20,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.evaluation.standing import (
     TASK,
     Standing,
@@ -91,6 +92,7 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         root=root,
         noise=noise,
         best=top,
+        unwalled=_unwalled(campaign),
         lines=lines,
         luck=luck_of(len(lines), noise.sd) if noise else 0.0,
         names={experiment.number: name_of(experiment) for experiment in ordered} | {0: root.name},
@@ -136,6 +138,12 @@ def spent_on(experiment: Experiment) -> Spent:
     return Spent(
         number=experiment.number, gates=gates, training=training, scoring=scoring, other=rest
     )
+
+
+def _unwalled(campaign: Campaign) -> bool:
+    """Whether candidates ran without isolation; a campaign has one and the same to its end."""
+    baseline = campaign.baseline
+    return baseline is not None and baseline.provenance.isolation == CLEAN_ENVIRONMENT
 
 
 def _counts(experiments: Sequence[Experiment]) -> dict[str, int]:

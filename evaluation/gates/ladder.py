@@ -228,6 +228,22 @@ def run_ladder(
         bench.close()
 
 
+def run_white_noise(source: str, nursery: Nursery, used: Callable[[Box], None]) -> GateResult:
+    """Run G5 alone, for a candidate that claims to be better than the baseline.
+
+    Raises:
+        LadderFailure: time or memory ran out.
+    """
+    bench, climb = Bench(source, nursery, GATE_SECONDS, used), _Climb()
+    try:
+        _try(WHITE_NOISE, bench, climb)
+    except BoxFailure as failure:
+        raise LadderFailure(failure, climb.report()) from failure
+    finally:
+        bench.close()
+    return climb.results[0]
+
+
 def _checked(bench: Bench, climb: _Climb) -> Checked:
     report, log = climb.report(), "\n".join(climb.logs)
     if not report.passed:

@@ -220,6 +220,21 @@ def test_programs_hold_no_line_for_a_mechanism_that_they_lack() -> None:
         assert word not in code.split("# grammar:")[1].split("\n", 1)[1]
 
 
+def test_a_program_declares_a_state_that_is_larger_than_the_root_template_s() -> None:
+    seen = set()
+    for genome in [ROOT, *designs(40)]:
+        mixer = build(genome, hidden=48)
+        size, usual = (state_size(m) for m in (mixer, build(ROOT, hidden=48)))
+        seen.add(size > usual)
+        assert getattr(mixer, "large_state", False) == (size > usual)
+    assert seen == {True, False}
+
+
+def state_size(mixer: nn.Module) -> int:
+    _, state = mixer(torch.zeros(1, 100, 48))
+    return sum(part.numel() for part in state.values())
+
+
 # --- programs at work ---------------------------------------------------------------------------
 
 

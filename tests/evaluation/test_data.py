@@ -106,3 +106,11 @@ def test_a_folder_of_own_text_is_a_corpus(tmp_path: Path) -> None:
     corpus = load_corpus(str(tmp_path))
     assert corpus.name == tmp_path.name
     assert corpus.digest == load_corpus(str(tmp_path)).digest
+
+
+def test_held_out_windows_never_overlap_however_short_the_text() -> None:
+    corpus = split_corpus("short", [bytes(range(256)) * 300])
+    windows = held_out_windows(corpus, (100, 8, 512)).tokens.reshape(-1, 513)
+    assert len(windows) == len(corpus.held_out) // 513
+    starts = np.linspace(0, len(corpus.held_out) - 513, len(windows)).astype(int)
+    assert np.diff(starts).min() >= 512

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import threading
+from typing import get_args
 
 import pytest
 from rich.console import Console, RenderableType
 
 from move37 import display
+from move37.evaluation.isolation.obtain import Isolation
+from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
+from move37.graph.lab import announce
 from move37.live import LiveBoard
-from move37.records import Campaign, Experiment, Progress
+from move37.records import Campaign, Experiment, Failed, GateReport, GateResult, Progress, Stage
 from tests.move37_package import sample
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e[red]name[/red]"
@@ -28,8 +32,12 @@ def views(campaign: Campaign, experiments: list[Experiment]) -> list[RenderableT
         display.leaderboard(campaign, experiments),
         display.family_tree(campaign, experiments),
         display.status_view(campaign, experiments),
-        *(display.experiment_view(e, sample.ROOT_CODE) for e in experiments),
+        *(display.experiment_view(campaign, e, sample.ROOT_CODE) for e in experiments),
     ]
+
+
+def experiment_view(experiment: Experiment) -> RenderableType:
+    return display.experiment_view(sample.campaign(), experiment, sample.ROOT_CODE)
 
 
 def test_every_loss_stands_beside_the_noise() -> None:
@@ -81,7 +89,7 @@ def test_markup_and_control_characters_of_a_model_are_shown_as_text() -> None:
 
 
 def test_one_experiment_shows_its_idea_gates_curve_and_diff() -> None:
-    text = shown(display.experiment_view(sample.experiments()[3], sample.ROOT_CODE))
+    text = shown(experiment_view(sample.experiments()[3]))
     for part in ("Design 4", "G3", "passed", "training loss, text", "┤█", "-        beta = "):
         assert part in text
     assert "0.710 = loss 0.710, judge 0.550" in text
@@ -89,9 +97,70 @@ def test_one_experiment_shows_its_idea_gates_curve_and_diff() -> None:
 
 
 def test_a_failure_shows_its_stage_reason_and_gate() -> None:
-    text = shown(display.experiment_view(sample.experiments()[2], sample.ROOT_CODE))
+    text = shown(experiment_view(sample.experiments()[2]))
     assert "failed at gate" in text
-    assert "position 63 changes with the length" in text
+    assert "case  position 63 changes with the length" in text
+    assert "mend  let nothing depend on the total length" in text
+    assert text.count("position 63") == 1
+
+
+def test_the_audit_and_the_isolation_stand_beside_the_gates() -> None:
+    text = shown(experiment_view(sample.experiments()[3]))
+    assert text.index("gates, before training") < text.index("audit of the trained weights")
+    assert "another suffix, trained" in text
+    assert "isolation   bubblewrap+landlock+seccomp" in text
+
+
+def test_a_failed_audit_is_explained_with_its_case_and_said_once() -> None:
+    found = GateResult(
+        id="G1",
+        name="another suffix, trained",
+        passed=False,
+        figure=0.31,
+        threshold=1e-3,
+        detail="a probability differs by 0.31 after training",
+        advice="position t may use positions <= t only",
+    )
+    joined = GateReport(gates=(*sample.gates().gates, found), seconds=1.0)
+    failed = Failed(stage="audit", reason=f"G1 {found.name}: {found.detail}", gates=joined)
+    text = shown(display.failure_view(failed))
+    assert "Every gate passed before training" in text
+    assert "none is recorded" in text
+    assert "mend  position t may use positions <= t only" in text
+    assert text.count("differs by 0.31") == 1
+
+
+def test_every_stage_of_a_failure_is_explained() -> None:
+    assert set(display.STAGES) == set(get_args(Stage))
+
+
+def test_a_failure_before_any_gate_can_be_shown() -> None:
+    report = GateReport(gates=(), seconds=0.0)
+    text = shown(display.failure_view(Failed(stage="timeout", reason="too slow", gates=report)))
+    assert "timeout: too slow" in text
+
+
+def test_a_verdict_names_each_gate_that_failed() -> None:
+    assert shown(display.verdict_line(sample.gates())) == "passed: 2 checks in 1.4 s\n"
+    text = shown(display.verdict_line(sample.gates(broken=True)))
+    assert text == "failed: G3 prefix consistency (2 checks in 1.4 s)\n"
+
+
+def test_without_isolation_every_view_says_so_first_and_loudly() -> None:
+    experiments = sample.experiments()
+    unwalled = views(sample.campaign(isolation=CLEAN_ENVIRONMENT), experiments)
+    texts = {i: shown(view) for i, view in enumerate(unwalled)}
+    # The tree is drawn under the leaderboard, which says it.
+    assert {i for i, text in texts.items() if "WITHOUT isolation" not in text} == {1}
+    assert texts[3].startswith("Candidates ran WITHOUT isolation (MOVE37_ISOLATION=off)")
+    walled = views(sample.campaign(), experiments)
+    assert not [view for view in walled if "WITHOUT isolation" in shown(view)]
+
+
+def test_what_is_missing_is_said_in_the_line_of_the_isolation() -> None:
+    text = shown(display.isolation_line("landlock+seccomp", "no bubblewrap (not installed)"))
+    assert text == "isolation landlock+seccomp; no bubblewrap (not installed)\n"
+    assert "MOVE37_ISOLATION=off" in shown(display.isolation_line(CLEAN_ENVIRONMENT))
 
 
 def test_one_evaluation_stands_beside_the_baseline() -> None:
@@ -156,6 +225,44 @@ def test_the_seeds_of_the_baseline_stand_apart_and_leave_when_experiments_start(
     assert shown(board.view()).count("step 20/200") == 2
     board.update(progress(1, node="select"))
     assert "baseline" not in shown(board.view())
+
+
+def isolation(event: str, detail: str) -> Progress:
+    return Progress(experiment=0, node="isolation", event=event, detail=detail)
+
+
+def test_the_header_announces_what_is_missing_and_keeps_doing_so() -> None:
+    board = LiveBoard(sample.campaign().config)
+    board.update(isolation("incomplete", "landlock+seccomp; no bubblewrap (not installed)"))
+    board.update(progress(1, step=20))
+    lines = shown(board.view()).splitlines()
+    assert lines[1] == "isolation landlock+seccomp; no bubblewrap (not installed)"
+    assert "experiment 1" in lines[2]
+
+
+def test_the_header_is_loud_without_isolation_and_silent_with_all_walls() -> None:
+    board = LiveBoard(sample.campaign().config)
+    board.update(isolation("complete", "bubblewrap+landlock+seccomp"))
+    assert "isolation" not in shown(board.view())
+    board.update(isolation("off", "clean-environment"))
+    assert "Candidates run WITHOUT isolation (MOVE37_ISOLATION=off)" in shown(board.view())
+
+
+def test_what_the_judge_obtained_reaches_the_header_before_any_experiment() -> None:
+    board = LiveBoard(sample.campaign().config)
+    obtained = Isolation(
+        mode="auto",
+        raised=("landlock", "seccomp"),
+        missing={"bubblewrap": "bubblewrap is not installed"},
+        open={"sees a file": "13 bytes"},
+    )
+    announce(obtained, board.update)
+    wanted = "isolation landlock+seccomp; no bubblewrap (bubblewrap is not installed)"
+    assert f"{wanted}; a candidate sees a file" in shown(board.view())
+    announce(obtained.model_copy(update={"missing": {}, "open": {}}), board.update)
+    assert "isolation" not in shown(board.view())
+    announce(obtained.model_copy(update={"mode": "off", "raised": ()}), board.update)
+    assert "WITHOUT isolation" in shown(board.view())
 
 
 def test_a_finished_experiment_shows_its_fitness_in_place_of_its_line() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.records import UserError
 from move37.report import content_policy, render_report, spent_on, tree_places, write_report
 from tests.move37_package import sample
@@ -70,6 +71,22 @@ def test_every_section_is_there() -> None:
         assert title in words
     for fact in ("step time 4.1 times", "repeats experiment 4", "Doubling beta", "within noise"):
         assert fact in words
+
+
+def test_the_best_design_shows_its_gates_audit_and_isolation() -> None:
+    words = page().words
+    for fact in ("2 gates before training", "2 audits of the trained weights", "4e-07", "0.002"):
+        assert fact in words
+    assert "Isolation: bubblewrap+landlock+seccomp" in words
+
+
+def test_without_isolation_the_page_says_so_at_the_top() -> None:
+    campaign = sample.campaign(isolation=CLEAN_ENVIRONMENT)
+    found = Page(render_report(campaign, sample.experiments(), sample.root()))
+    told = found.words.index("Candidates ran WITHOUT isolation (MOVE37_ISOLATION=off)")
+    assert told < found.words.index("Best design by fitness")
+    assert [attrs for _, attrs in found.tags if attrs.get("role") == "alert"]
+    assert "WITHOUT isolation" not in page().words
 
 
 def test_hostile_text_stays_text() -> None:
