@@ -333,7 +333,7 @@ def _ladder(report: GateReport) -> Table:
     table.add_column("remark", overflow="fold")
     for gate in report.gates:
         mark = Text("passed", style="green") if gate.passed else Text("failed", style="bold red")
-        figures = (gate.told, f"{gate.threshold:.2g}")
+        figures = (gate.told, f"{gate.threshold:.3g}")
         remark = plain(gate.detail if gate.passed else "see below", "dim")
         table.add_row(gate.id, plain(gate.name), mark, *figures, remark)
     return table

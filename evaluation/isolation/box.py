@@ -54,7 +54,7 @@ def _explain(error: BaseException) -> bytes:
 
 def _work(request_fd: int, result_fd: int) -> NoReturn:
     """Serve one trusted peer until it hangs up; tell it what the candidate raised."""
-    from move37.evaluation import jobs
+    from move37.evaluation.inside import jobs
     from move37.evaluation.isolation import protocol
 
     def send(kind: bytes, payload: bytes | memoryview) -> None:
@@ -182,7 +182,7 @@ def main() -> None:
     ends that started this process, not only when the whole process does.
     """
     connection = socket.socket(fileno=int(sys.argv[1]))
-    from move37.evaluation import warm
+    from move37.evaluation.inside import warm
 
     warm.warm_up()
     # What is here now is shared with every box and never collected.

@@ -101,4 +101,5 @@ def min_limit(value: int, hard: int) -> int:
 
 def _cuda_paths() -> tuple[tuple[str, ...], tuple[str, ...]]:
     libraries = [str(path) for path in view.readable()]
-    return ("/usr", "/proc", "/sys", *libraries), tuple(view.gpu_devices())
+    # The driver names its threads by writing below /proc when it starts.
+    return ("/usr", "/sys", *libraries), ("/proc", *view.gpu_devices())

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from move37.evaluation import probes
+from move37.evaluation.inside import probes
+from move37.evaluation.inside.model import LanguageModel, ModelShape, shape_of
+from move37.evaluation.inside.probes import reply
 from move37.evaluation.isolation import canaries, protocol
-from move37.evaluation.model import LanguageModel, ModelShape, shape_of
-from move37.evaluation.probes import reply
 
 Send = Callable[[bytes, bytes | memoryview], None]
 

@@ -52,7 +52,7 @@ LAZY = (
     "torch.utils.flop_counter",
     "typing",
     "move37.arch_templates.ops",
-    "move37.evaluation.jobs",
+    "move37.evaluation.inside.jobs",
     "move37.evaluation.isolation.canaries",
     "move37.evaluation.isolation.protocol",
 )

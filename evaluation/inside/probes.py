@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from move37.arch_templates.contract import build_mixer
-from move37.evaluation.counters import Counter, SavedBytes
+from move37.evaluation.inside.counters import Counter, SavedBytes
 from move37.evaluation.isolation import protocol
 
 Send = Callable[[bytes, bytes | memoryview], None]
