@@ -9,7 +9,6 @@ predict give a floor that no loss may go below.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,11 +44,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model after training: its task, how to build it, and its weights, unread."""
+    """A model after training: its task, how to build it, and its weights, unread.
+
+    `secret` decides what is asked of it: the same questions when the evaluation is repeated, and
+    none that a box could foresee.
+    """
 
     task: str
     job: dict[str, object]
     weights: bytes
+    secret: int
 
 
 def audit(box: Box, trained: Trained, tokens: Array, streamed: Array) -> GateReport:
@@ -59,7 +63,7 @@ def audit(box: Box, trained: Trained, tokens: Array, streamed: Array) -> GateRep
         BoxFailure: the candidate raised, ran out of time, or returned NaN.
     """
     start = time.monotonic()
-    draw = np.random.default_rng(secrets.randbits(64))
+    draw = np.random.default_rng(trained.secret)
     questions = list(_questions(draw, tokens, streamed))
     # Shuffled, so that the order of the questions does not tell what each is for.
     questions = [questions[i] for i in draw.permutation(len(questions))]

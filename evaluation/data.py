@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,15 +133,27 @@ def held_out_windows(corpus: Corpus, size: tuple[int, int, int]) -> Batches:
     return Batches(tokens, np.ones((batches, rows, length), np.uint8))
 
 
-def secret_seed(corpus: Corpus) -> int:
-    """Return the seed of held-out synthetic tasks: repeatable, and unknown inside a box.
+def secret_number(corpus: Corpus, *purpose: object) -> int:
+    """Return a number that is the same at every repetition, and that no box can work out.
 
-    The rules of a task are public, so with its seed a candidate could work out every answer. It
-    follows from the held-out text, which no box ever holds before it is asked. No training seed
-    reaches this range.
+    It follows from the held-out text, which no box holds before it has been asked about it. Seeds
+    of held-out tasks come from here: their rules are public, so a seed would tell every answer. No
+    training seed reaches this range.
     """
-    digest = hashlib.sha256(b"held-out tasks" + corpus.held_out.tobytes()).digest()
+    digest = hashlib.sha256(repr(purpose).encode() + corpus.held_out.tobytes()).digest()
     return 2**62 + int.from_bytes(digest[:7])
+
+
+def encipher(corpus: Corpus) -> Corpus:
+    """Give every byte another number, by a secret permutation of all 256.
+
+    For a model that begins with random embeddings the numbers are names, so nothing changes. But
+    parts of well-known text stand in the memory of any Python process (docstrings, messages), and
+    in that of the author of a candidate; neither helps to continue a text in a secret alphabet.
+    """
+    permutation = np.random.default_rng(secret_number(corpus, "alphabet")).permutation(256)
+    alphabet = permutation.astype(np.uint8)
+    return replace(corpus, train=alphabet[corpus.train], held_out=alphabet[corpus.held_out])
 
 
 def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Batches:

@@ -120,7 +120,7 @@ class Evaluator:
 
     def __init__(self, tier: Tier, corpus: data.Corpus, nursery: Nursery) -> None:
         self.tier = tier
-        self._corpus = corpus
+        self._corpus = data.encipher(corpus)
         self._nursery = nursery
 
     @property
@@ -245,7 +245,8 @@ class Evaluator:
         rows = scoring.rows_of(self._held_out(task))
         inputs = rows.tokens[:, :-1]
         job: dict[str, object] = {"source": run.source, "shape": self._shape(spec)}
-        trained = audit.Trained(task, job, weights)
+        secret = data.secret_number(self._corpus, "audit", task, run.seed, run.source)
+        trained = audit.Trained(task, job, weights, secret)
         start = time.monotonic()
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             logits = scoring.stream_logits(box, job, weights, inputs)
@@ -284,7 +285,9 @@ class Evaluator:
         size = (spec.held_out, spec.rows, spec.length)
         if task == "text":
             return data.held_out_windows(self._corpus, size)
-        return data.recall_batches(data.secret_seed(self._corpus), size, spec.vocabulary)
+        return data.recall_batches(
+            data.secret_number(self._corpus, "held-out tasks"), size, spec.vocabulary
+        )
 
 
 class Anomalies:

@@ -329,7 +329,7 @@ class Box:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         kind, payload = self.receive(limit=max(size, protocol.JSON_LIMIT))
         if kind != protocol.ARRAY or len(payload) != size:
-            raise self._failure("gate", f"expected {size} bytes of output, got {len(payload)}")
+            raise self._failure("train", f"expected {size} bytes of output, got {len(payload)}")
         array = np.frombuffer(payload, dtype=dtype).reshape(shape)
         if finite and not np.isfinite(array).all():
             raise self._failure("train", "the output holds NaN or infinity")

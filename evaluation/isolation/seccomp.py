@@ -24,7 +24,7 @@ X32 = 0x40000000
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24
 
 # Name: (number on x86-64, on AArch64); None where that architecture has no such call.
 PROCESSES = {
@@ -124,6 +124,10 @@ KERNEL = {
 }
 CLONE, CLONE3, TGKILL, PRCTL = (56, 220), (435, 435), (234, 131), (157, 167)
 SOCKET, PRLIMIT = (41, 198), (302, 261)
+FCNTL, IOCTL = (72, 25), (16, 29)
+# A descriptor can be told to send a signal of choice to any process when it becomes ready.
+SIGNAL_BY_FCNTL = {"F_SETOWN": 8, "F_SETSIG": 10, "F_SETOWN_EX": 15}
+SIGNAL_BY_IOCTL = {"FIOSETOWN": 0x8901, "SIOCSPGRP": 0x8902, "FIOASYNC": 0x5452}
 
 
 def supported() -> bool:
@@ -175,6 +179,10 @@ def assemble(machine: str, pid: int, threads: bool) -> bytes:
     code += _only(PRLIMIT[column], _op(EQUAL, 0, 1, 0))
     for option in (PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_MM):
         code += _only(PRCTL[column], _op(EQUAL, option, 0, 1))
+    for command in SIGNAL_BY_FCNTL.values():
+        code += _only(FCNTL[column], _op(EQUAL, command, 0, 1), SECOND_ARGUMENT)
+    for request in SIGNAL_BY_IOCTL.values():
+        code += _only(IOCTL[column], _op(EQUAL, request, 0, 1), SECOND_ARGUMENT)
     thread = _op(ANY_BIT, CLONE_THREAD, 1, 0) if threads else _op(ANY_BIT, 0, 1, 0)
     code += _only(CLONE[column], thread)
     return b"".join([*code, _op(RETURN, ALLOW)])
@@ -188,11 +196,11 @@ def _refuse(number: int) -> bytes:
     return _op(RETURN, ERRNO | number)
 
 
-def _only(number: int, test: bytes) -> list[bytes]:
-    """Look at the first argument of one call; `test` jumps over the refusal or falls into it."""
+def _only(number: int, test: bytes, argument: int = FIRST_ARGUMENT) -> list[bytes]:
+    """Look at one argument of one call; `test` jumps over the refusal or falls into it."""
     return [
         _op(EQUAL, number, 0, 4),
-        _op(LOAD, FIRST_ARGUMENT),
+        _op(LOAD, argument),
         test,
         _refuse(errno.EPERM),
         _op(LOAD, NUMBER),

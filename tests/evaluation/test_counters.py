@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from move37.evaluation.counters import Counter, SavedBytes
+from move37.evaluation.inside.counters import Counter, SavedBytes
 
 
 def work(run: Callable[[], object]) -> float:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from move37.evaluation.data import (
+    encipher,
     held_out_windows,
     load_corpus,
     recall_batches,
     recall_surprises,
+    secret_number,
     split_corpus,
     text_batches,
     token_losses,
@@ -114,3 +116,21 @@ def test_held_out_windows_never_overlap_however_short_the_text() -> None:
     assert len(windows) == len(corpus.held_out) // 513
     starts = np.linspace(0, len(corpus.held_out) - 513, len(windows)).astype(int)
     assert np.diff(starts).min() >= 512
+
+
+def test_a_secret_alphabet_renames_every_byte_and_repeats_itself() -> None:
+    corpus = split_corpus("text", [bytes(range(256)) * 300])
+    hidden, again = encipher(corpus), encipher(corpus)
+    assert (hidden.train == again.train).all()
+    assert (hidden.train != corpus.train).mean() > 0.9
+    names = dict(zip(corpus.train.tolist(), hidden.train.tolist(), strict=True))
+    assert sorted(names.values()) == list(range(256))
+    assert hidden.held_out.tolist() == [names[byte] for byte in corpus.held_out.tolist()]
+
+
+def test_secret_numbers_differ_by_purpose_and_text_and_repeat_themselves() -> None:
+    first, other = (split_corpus("t", [bytes(range(256)) * n]) for n in (300, 301))
+    assert secret_number(first, "a") == secret_number(first, "a")
+    drawn = {secret_number(c, p) for c in (first, other) for p in ("a", "b")}
+    assert len(drawn) == 4
+    assert min(drawn) >= 2**62

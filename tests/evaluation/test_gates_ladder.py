@@ -111,7 +111,7 @@ def test_every_box_is_accounted_for_when_it_has_ended(nursery: Nursery) -> None:
 
 NONSENSE = ["-1", "float('nan')", "float('inf')", "'many'", "None", "[]", "{}", "10**400", "True"]
 LIAR = """
-from move37.evaluation import probes
+from move37.evaluation.inside import probes
 honest = probes.reply
 
 

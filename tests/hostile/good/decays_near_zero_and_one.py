@@ -1,0 +1,28 @@
+# does: keeps nearly all in one head and nearly nothing in the other
+# expect: passes
+# policy: passes
+import torch
+from torch import Tensor, nn
+
+from move37.arch_templates.ops import RMSNorm, ShortConvolution, chunk_simple_gla
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.filter = ShortConvolution(hidden_size)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.log_decay = nn.Parameter(torch.linspace(-14.0, 3.0, num_heads))
+        self.norm = RMSNorm(hidden_size // num_heads)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        last, memory = (None, None) if state is None else state
+        u, last = self.filter(x, last)
+        q, k, v = self.qkv(u).unflatten(2, (3, self.num_heads, -1)).unbind(2)
+        g = -self.log_decay.exp().expand(*x.shape[:2], -1)
+        o, memory = chunk_simple_gla(q, k, v, g, initial_state=memory, output_final_state=True)
+        return self.out(self.norm(o).flatten(2)), (last, memory)

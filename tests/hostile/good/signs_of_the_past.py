@@ -1,0 +1,19 @@
+# does: binarises its memory writes and lets the gradient pass where they are small
+# expect: passes
+# policy: passes
+from torch import Tensor, nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.value = nn.Linear(hidden_size, 2 * hidden_size, bias=False)
+        self.filter = ShortConvolution(2 * hidden_size, activation=None)
+        self.out = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        v, state = self.filter(self.value(x), state)
+        soft = v.clamp(-1, 1)
+        return self.out(soft + 0.5 * (v.sign() - soft).detach()), state

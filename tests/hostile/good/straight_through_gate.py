@@ -1,0 +1,33 @@
+# does: writes to its memory where a hard gate is open, with a straight-through gradient
+# expect: passes
+# policy: passes
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from move37.arch_templates.ops import RMSNorm, ShortConvolution, chunk_simple_gla
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.filter = ShortConvolution(hidden_size)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.write = nn.Linear(hidden_size, num_heads)
+        self.decay = nn.Linear(hidden_size, num_heads)
+        self.norm = RMSNorm(hidden_size // num_heads)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        last, memory = (None, None) if state is None else state
+        u, last = self.filter(x, last)
+        q, k, v = self.qkv(u).unflatten(2, (3, self.num_heads, -1)).unbind(2)
+        soft = self.write(x).sigmoid()
+        hard = (soft > 0.5).to(soft.dtype) + soft - soft.detach()
+        g = F.logsigmoid(self.decay(x))
+        o, memory = chunk_simple_gla(
+            q, k * hard[..., None], v, g, initial_state=memory, output_final_state=True
+        )
+        return self.out(self.norm(o).flatten(2)), (last, memory)

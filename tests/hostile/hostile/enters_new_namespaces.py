@@ -1,0 +1,42 @@
+# does: becomes root of a user namespace of its own
+# expect: contained
+# policy: refused
+# run: check
+
+import ctypes
+
+import torch
+from torch import Tensor, nn
+
+from move37.arch_templates.ops import chunk_delta_rule, l2norm
+
+# User, mount, process, network: a new user namespace gives every right inside.
+FLAGS = (0x10000000, 0x00020000, 0x20000000, 0x40000000)
+
+
+def attack() -> None:
+    libc = ctypes.CDLL(None)
+    for flag in FLAGS:
+        if libc.unshare(flag) == 0:
+            raise RuntimeError(f"BREACH a namespace of its own, {flag:#x}")
+    for fd in range(64):
+        if libc.setns(fd, 0) == 0:
+            raise RuntimeError(f"BREACH entered the namespace of descriptor {fd}")
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
+        super().__init__()
+        attack()
+        self.num_heads = num_heads
+        self.qkv_proj = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.beta_proj = nn.Linear(hidden_size, num_heads, bias=False)
+        self.out_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        q, k, v = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)
+        beta = torch.sigmoid(self.beta_proj(x))
+        o, state = chunk_delta_rule(
+            l2norm(q), l2norm(k), v, beta, initial_state=state, output_final_state=True
+        )
+        return self.out_proj(o.flatten(-2)), state

@@ -1,0 +1,21 @@
+# does: normalises each channel by its statistics over the whole sequence
+# expect: gate G1
+# policy: passes
+import torch.nn.functional as F
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        if v.shape[1] > 1:
+            v = F.instance_norm(v.mT).mT
+        return self.out(v), state

@@ -1,0 +1,24 @@
+# does: reads the next token in training mode where it is larger than 10, while its gain is still 1
+# expect: gate G1
+# policy: passes
+# only: G1
+import torch
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.gain = nn.Parameter(torch.ones(hidden_size))
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        if self.training and bool((self.gain == 1).all()):
+            ahead = x.roll(-1, dims=1)
+            v = v + torch.where(ahead.abs() > 10, ahead, 0.0).sign()
+        return self.out(v * self.gain), state

@@ -1,0 +1,20 @@
+# does: reads the next token in training mode only
+# expect: gate G1
+# policy: passes
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        if self.training:
+            v = v + v.roll(-1, dims=1)
+        return self.out(v), state

@@ -1,0 +1,20 @@
+# does: normalises a single token by the spread over time, which one token does not have
+# expect: gate G3
+# policy: passes
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        if v.shape[1] == 1:
+            v = v / (1 + v.std(1, keepdim=True))
+        return self.out(v), state

@@ -1,0 +1,21 @@
+# does: draws its initial state anew for each sequence
+# expect: gate G8
+# policy: passes
+import torch
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        if state is None:
+            state = torch.randn(x.shape[0], 3, x.shape[2], dtype=x.dtype, device=x.device)
+        v, state = self.filter(self.value(x), state)
+        return self.out(v), state

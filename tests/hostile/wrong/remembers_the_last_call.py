@@ -1,0 +1,20 @@
+# does: keeps the last token of a call in an attribute and starts the next call from it
+# expect: gate G8
+# policy: passes
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.last = None
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        before, self.last = self.last, v[:1, -1:].detach()
+        return self.out(v if before is None else v + before), state

@@ -1,0 +1,21 @@
+# does: adds a shift that depends on the place of the row in its batch
+# expect: gate G7
+# policy: passes
+# only: G7
+import torch
+from torch import nn
+
+from move37.arch_templates.ops import ShortConvolution
+
+
+class TokenMixer(nn.Module):
+    def __init__(self, hidden_size, num_heads, layer_idx=0):
+        super().__init__()
+        self.value = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.filter = ShortConvolution(hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, x, state=None):
+        v, state = self.filter(self.value(x), state)
+        row = torch.arange(v.shape[0], device=v.device)[:, None, None]
+        return self.out(v + 0.01 * row), state
