@@ -1,7 +1,9 @@
 """A static look at a candidate before any process starts: a courtesy, not the wall.
 
 It gives an honest author lines, columns and reasons within milliseconds. What it lets through
-still runs only inside a box. It reads names and never imports what it judges.
+still runs only inside a box. It reads names and never imports what it judges. A layer that will be
+adapted is judged as the tree that its box will compile, and may import fla and transformers, for
+which the box has stand-ins.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import tokenize
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from move37.arch_templates.adapter import style
+from move37.evaluation.policy_names import ADAPTED_IMPORTS, IMPORTS
 from move37.evaluation.policy_rules import Rules
 from move37.records import Failed
 
@@ -47,16 +51,22 @@ def inspect(source: str) -> Failed | None:
         return _refused(f"the file has {size} bytes, at most {SOURCE_LIMIT} are allowed")
     try:
         tree = ast.parse(source)
-        found = sorted({*_letters(source), *_objections(tree)})
+        layer = style.layer_name(tree)
+        tree = style.plain(tree) if layer else tree
+        rules = Rules(tree, ADAPTED_IMPORTS if layer else IMPORTS)
+        found = sorted({*_letters(source), *_objections(tree, rules)})
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", 0) or 0
         return _refused(f"line {line}: the file is not valid Python: {error}")
     if found:
         more = f"\nand {len(found) - TOLD} more" if len(found) > TOLD else ""
         return _refused("\n".join(map(str, found[:TOLD])) + more)
-    if not any(isinstance(n, ast.ClassDef) and n.name == "TokenMixer" for n in tree.body):
-        return _refused("there is no class TokenMixer at the top level of the file")
-    return None
+    if layer or any(isinstance(n, ast.ClassDef) and n.name == style.CONTRACT for n in tree.body):
+        return None
+    return _refused(
+        "there is no class TokenMixer at the top level of the file, and no one layer whose forward "
+        "takes hidden_states"
+    )
 
 
 def _refused(reason: str) -> Failed:
@@ -72,9 +82,8 @@ def _letters(source: str) -> Iterator[Objection]:
             yield Objection(*token.start, f"write the name {token.string!a} in ASCII letters")
 
 
-def _objections(tree: ast.Module) -> Iterator[Objection]:
+def _objections(tree: ast.Module, rules: Rules) -> Iterator[Objection]:
     docstrings = set(_docstrings(tree))
-    rules = Rules(tree)
     for node in ast.walk(tree):
         if id(node) in docstrings:
             continue

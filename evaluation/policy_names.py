@@ -14,6 +14,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 IMPORTS = ("torch", "einops", "math", "typing", "__future__", "move37.arch_templates.ops")
+# What published layers import besides: the first two are stand-ins, made in memory.
+ADAPTED_IMPORTS = (*IMPORTS, "fla", "transformers", "functools", "warnings")
 
 # Modules by their paths: only their members are values, never they themselves.
 MODULES = _words(
@@ -22,7 +24,8 @@ MODULES = _words(
     torch.nn.parameter torch.nn.utils.parametrizations torch.nn.utils.parametrize torch.fft
     torch.linalg torch.special torch.func torch.amp torch.autograd torch.autograd.function
     torch.utils torch.utils.checkpoint torch.signal einops einops.layers einops.layers.torch math
-    typing move37 move37.arch_templates move37.arch_templates.ops
+    typing move37 move37.arch_templates move37.arch_templates.ops functools warnings fla
+    transformers
     """
 )
 
@@ -63,6 +66,8 @@ GLOBAL_SETTING = _GLOBAL
 NARROW = {
     "torch.utils": frozenset({"checkpoint"}),
     "torch.autograd": frozenset({"Function", "function"}),
+    "functools": frozenset({"cache", "lru_cache", "partial", "reduce", "wraps"}),
+    "warnings": frozenset({"warn"}),
     "move37": frozenset({"arch_templates"}),
     "move37.arch_templates": frozenset({"ops"}),
 }
@@ -102,7 +107,9 @@ BUILTIN_ADVICE = {
 BUILTIN_DEFAULT = "a token mixer needs no more than torch, einops and math"
 
 # Dunder names that may be read; those that may be defined.
-DUNDER_READ = frozenset({"__init__", "__class__", "__name__", "__len__", "__getitem__"})
+DUNDER_READ = frozenset(
+    {"__init__", "__class__", "__name__", "__len__", "__getitem__", "__setitem__"}
+)
 DUNDER_DEFINED = frozenset(
     {"__init__", "__repr__", "__len__", "__iter__", "__getitem__", "__contains__", "__post_init__"}
 )

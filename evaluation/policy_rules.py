@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from move37.evaluation import policy_names as names
 
-MODULES_ALLOWED = ", ".join(names.IMPORTS)
 # The arguments of type(name, bases, body), which makes a class.
 MAKES_A_CLASS = 3
 # A field that goes on with an attribute or an item: "{0.__class__}".
@@ -20,9 +19,10 @@ REACHING = re.compile(r"\{[^}:]*[.\[_]")
 
 
 class Rules:
-    """What may stand in one file."""
+    """What may stand in one file, which may import `imports`."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, imports: tuple[str, ...]) -> None:
+        self._allowed = imports
         self._imported: dict[str, str] = {}
         self._bound: set[str] = set()
         self._inner: set[int] = set()
@@ -61,7 +61,7 @@ class Rules:
         """Say what speaks against this node, in sentences that tell what to write instead."""
         match node:
             case ast.Import() | ast.ImportFrom():
-                yield from _import(node)
+                yield from _import(node, self._allowed)
             case ast.Attribute():
                 yield from self._attribute(node)
             case ast.Name():
@@ -146,26 +146,27 @@ def _defined(statement: ast.stmt) -> list[str]:
             return []
 
 
-def _import(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+def _import(node: ast.Import | ast.ImportFrom, allowed: tuple[str, ...]) -> Iterator[str]:
+    told = f"allowed are {', '.join(allowed)}"
     if isinstance(node, ast.Import):
         paths = [alias.name for alias in node.names]
     else:
         module = node.module or ""
-        if node.level or not _allowed(module):
-            yield f"import from {'.' * node.level + module!r}; allowed are {MODULES_ALLOWED}"
+        if node.level or not _is_below(module, allowed):
+            yield f"import from {'.' * node.level + module!r}; {told}"
             return
         paths = [f"{module}.{alias.name}" for alias in node.names]
     for path in paths:
         if path.endswith(".*"):
             yield f"everything of {path[:-2]!r} is imported; name what you need"
-        elif not _allowed(path):
-            yield f"import of {path!r}; allowed are {MODULES_ALLOWED}"
+        elif not _is_below(path, allowed):
+            yield f"import of {path!r}; {told}"
         else:
             yield from _path(path)
 
 
-def _allowed(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in names.IMPORTS)
+def _is_below(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
 
 
 def _path(path: str) -> Iterator[str]:

@@ -8,10 +8,12 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -309,11 +311,21 @@ def check(
     white_noise: Annotated[
         bool, typer.Option("--white-noise", help="Add G5, which trains on noise (seconds).")
     ] = False,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="FILE is a JSON list of programs: audit each.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged."""
+    """Run the gates on one mixer file: exit code 0 passed, 1 failed, 2 could not be judged.
+
+    With --gallery all gates run on every program of a list, and the exit code is 0 when all could
+    be judged, whatever the verdicts.
+    """
     from move37.evaluation.client import open_evaluator
 
+    if gallery:
+        _check_gallery(file, white_noise, as_json)
+        return
     source = _read_source(file)
     with _judging(), open_evaluator(load_settings().isolation) as evaluator:
         result = evaluator.check(source, every=every, white_noise=white_noise)
@@ -324,6 +336,30 @@ def check(
         _print_check(result, isolation)
     passed = isinstance(result, GateReport) and result.passed
     raise typer.Exit(0 if passed else EXIT_FAILED)
+
+
+def _check_gallery(file: Path, white_noise: bool, as_json: bool) -> None:
+    from move37.display import console, isolation_line
+    from move37.evaluation.client import open_evaluator
+    from move37.gallery import Audited, audit, line, read_gallery, summary, totals
+    from move37.graph.lab import slots
+
+    programs, settings, terminal = read_gallery(file), load_settings(), console()
+    found: list[Audited] = []
+    start = time.monotonic()
+    with _judging(), open_evaluator(settings.isolation) as evaluator:
+        check_all = partial(evaluator.check, every=True, white_noise=white_noise)
+        for audited in audit(programs, check_all, slots(settings)):
+            found.append(audited)
+            if not as_json:
+                terminal.print(line(audited, len(found), len(programs)))
+        isolation = evaluator.isolation
+    if as_json:
+        reports = [check_report(a.program.name, a.result, isolation) for a in found]
+        _print_json({"programs": reports, "totals": totals(found)})
+        return
+    terminal.print(summary(found, time.monotonic() - start))
+    terminal.print(isolation_line(isolation.tier, isolation.remark))
 
 
 def check_report(name: str, result: GateReport | Failed, isolation: Isolation) -> dict[str, object]:
@@ -418,6 +454,24 @@ def evaluate(
     terminal.print(measured_view(outcome, verdict.baseline))
     told = f"{judgement.fitness:.3f}, delta_net has 0.500" if judgement else "not judged"
     typer.echo(f"fitness {told}")
+
+
+@app.command()
+def templates(as_json: AsJson = False) -> None:
+    """List the hand-written templates: size, state, growth of cost, decoding, all measured."""
+    from move37.arch_templates.catalog import BOUNDS, TEMPLATES
+    from move37.display import console, isolation_line, templates_view
+    from move37.evaluation.isolation.obtain import open_nursery
+    from move37.evaluation.sheet import measure_all
+
+    with _judging(), open_nursery(load_settings().isolation) as (nursery, isolation):
+        sheets = measure_all(TEMPLATES + BOUNDS, nursery)
+    if as_json:
+        _print_json(
+            [sheet.model_dump(mode="json") | {"decodes": sheet.decodes} for sheet in sheets]
+        )
+        return
+    console().print(templates_view(sheets), isolation_line(isolation.tier, isolation.remark))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from move37.evaluation.gates.thresholds import BUDGET_HIDDEN, HEADS, STATE_LENGTHS, TOLERANCE
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.evaluation.standing import (
     TASK,
@@ -42,6 +44,9 @@ from move37.records import (
     Outcome,
     Stage,
 )
+
+if TYPE_CHECKING:
+    from move37.evaluation.sheet import Sheet
 
 MIDDLE, NEAR = 0.5, 0.05
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -227,6 +232,32 @@ def _facts(facts: dict[str, str]) -> Table:
     for name, value in facts.items():
         table.add_row(name, plain(value))
     return table
+
+
+def templates_view(sheets: Sequence[Sheet]) -> RenderableType:
+    """Show what each template costs, how that grows with the length, and whether it decodes."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("template", overflow="fold")
+    for column in ("params", "ops/token", "bytes", "cost", "state", "decodes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for sheet in sheets:
+        name = f"{sheet.name} (quadratic)" if sheet.quadratic else sheet.name
+        figures = (
+            f"{sheet.parameters:,}",
+            f"{sheet.operations:,.0f}",
+            f"{sheet.state_bytes:,}",
+            f"T^{sheet.cost_exponent:.2f}",
+            f"T^{sheet.state_exponent:.2f}",
+        )
+        decodes = Text("yes") if sheet.decodes else Text("no", style="red")
+        table.add_row(name, *figures, decodes, style="dim" if sheet.quadratic else "")
+    told = (
+        f"The first layer of width {BUDGET_HIDDEN}, {HEADS} heads. Bytes are the state of a "
+        f"sequence after {STATE_LENGTHS[-1]:,} tokens; cost and state grow with the length T. "
+        "Decodes: one token at a time, from the state, gives what all at once give, "
+        f"to within {TOLERANCE:.0e}."
+    )
+    return Group(table, Text(told, style="dim"))
 
 
 def findings_view(findings: Sequence[tuple[str, bool, str, str]]) -> Table:

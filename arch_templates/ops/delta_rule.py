@@ -12,13 +12,20 @@ arXiv 2406.06484, section 3; gated rule, arXiv 2412.06464, section 3.
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
 
-from move37.arch_templates.ops.chunks import CHUNK_SIZE, Cut, Decay, times
+from move37.arch_templates.ops.backend import kernel
+from move37.arch_templates.ops.chunks import (
+    CHUNK_SIZE,
+    Cut,
+    Decay,
+    Steps,
+    carry,
+    invert_unit_lower,
+    times,
+    working_dtype,
+)
 from move37.arch_templates.ops.shapes import expect_heads
 
 Result = tuple[Tensor, Tensor | None]
@@ -35,7 +42,7 @@ def naive_recurrent_delta_rule(  # noqa: PLR0913 - the signature of fla-core
 ) -> Result:
     """Apply the delta rule token by token: its definition. Shapes as in `chunk_delta_rule`."""
     expect_heads(q, k, v, {"beta": beta}, initial_state)
-    return _recurrence(q, k, v, None, beta, scale, initial_state, output_final_state)
+    return token_by_token(q, k, v, None, beta, scale, initial_state, output_final_state)
 
 
 def naive_recurrent_gated_delta_rule(  # noqa: PLR0913 - the signature of fla-core
@@ -48,9 +55,9 @@ def naive_recurrent_gated_delta_rule(  # noqa: PLR0913 - the signature of fla-co
     initial_state: Tensor | None = None,
     output_final_state: bool = False,
 ) -> Result:
-    """Apply the gated rule token by token. Shapes as in `chunk_gated_delta_rule`."""
+    """Apply the gated rule token by token. Arguments as in `chunk_gated_delta_rule`."""
     expect_heads(q, k, v, {"g": g, "beta": beta}, initial_state)
-    return _recurrence(q, k, v, g, beta, scale, initial_state, output_final_state)
+    return token_by_token(q, k, v, g, beta, scale, initial_state, output_final_state)
 
 
 def chunk_delta_rule(  # noqa: PLR0913 - the signature of fla-core
@@ -70,10 +77,13 @@ def chunk_delta_rule(  # noqa: PLR0913 - the signature of fla-core
     Keys should be normalised: with beta |k|^2 > 2 the rule itself diverges.
 
     Raises:
-        ValueError: an argument has the wrong shape, T is 0, or chunk_size is below 1.
+        ValueError: an argument has the wrong shape or device, T is 0, or chunk_size is below 1.
     """
     expect_heads(q, k, v, {"beta": beta}, initial_state)
-    return _chunkwise(q, k, v, None, beta, scale, initial_state, output_final_state, chunk_size)
+    fast = kernel("chunk_delta_rule", q)
+    if fast is not None:
+        return fast(q, k, v, beta, scale, initial_state, output_final_state)
+    return chunk_by_chunk(q, k, v, None, beta, scale, initial_state, output_final_state, chunk_size)
 
 
 def chunk_gated_delta_rule(  # noqa: PLR0913 - the signature of fla-core
@@ -92,10 +102,13 @@ def chunk_gated_delta_rule(  # noqa: PLR0913 - the signature of fla-core
     Everything else is as in `chunk_delta_rule`.
     """
     expect_heads(q, k, v, {"g": g, "beta": beta}, initial_state)
-    return _chunkwise(q, k, v, g, beta, scale, initial_state, output_final_state, chunk_size)
+    fast = kernel("chunk_gated_delta_rule", q)
+    if fast is not None:
+        return fast(q, k, v, g, beta, scale, initial_state, output_final_state)
+    return chunk_by_chunk(q, k, v, g, beta, scale, initial_state, output_final_state, chunk_size)
 
 
-def _recurrence(  # noqa: PLR0913 - the arguments of the rule
+def token_by_token(  # noqa: PLR0913 - the arguments of the rule
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -104,23 +117,30 @@ def _recurrence(  # noqa: PLR0913 - the arguments of the rule
     scale: float | None,
     state: Tensor | None,
     output_final_state: bool,
+    steps: int = 1,
 ) -> Result:
+    """Run the rule as it is written, with `steps` keys, values and betas for each token."""
     batch, length, heads, key_dim = q.shape
+    dtype, result = working_dtype(q), q.dtype
+    q, k, v, beta = (x.to(dtype) for x in (q, k, v, beta))
     if state is None:
         state = q.new_zeros(batch, heads, key_dim, v.shape[-1])
+    state = state.to(dtype)
     q = q * (key_dim**-0.5 if scale is None else scale)
     outputs = []
     for t in range(length):
         if g is not None:
-            state = state * g[:, t, :, None, None].exp()
-        key = k[:, t, :, :, None]
-        error = v[:, t, :, None, :] - key.mT @ state
-        state = state + key * (error * beta[:, t, :, None, None])
+            state = state * g[:, t, :, None, None].to(dtype).exp()
+        for step in range(t * steps, (t + 1) * steps):
+            key = k[:, step, :, :, None]
+            error = v[:, step, :, None, :] - key.mT @ state
+            state = state + key * (error * beta[:, step, :, None, None])
         outputs.append(q[:, t, :, None, :] @ state)
-    return torch.cat(outputs, dim=2).transpose(1, 2), state if output_final_state else None
+    output = torch.cat(outputs, dim=2).transpose(1, 2).to(result)
+    return output, state if output_final_state else None
 
 
-def _chunkwise(  # noqa: PLR0913 - the arguments of the rule
+def chunk_by_chunk(  # noqa: PLR0913 - the arguments of the rule
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -130,86 +150,38 @@ def _chunkwise(  # noqa: PLR0913 - the arguments of the rule
     initial_state: Tensor | None,
     output_final_state: bool,
     chunk_size: int,
+    steps: int = 1,
 ) -> Result:
     """Solve each chunk for what its tokens write, all at once; only the state is carried on.
 
-    Inside a chunk the errors u_i = beta_i (v_i - decayed S^T k_i) depend on those before them:
-    (I + A) u = beta v - (beta k, decayed) S_0 with A_ij = beta_i decay_ij k_i.k_j for j < i. The
-    two right-hand sides do not depend on the state S_0 before the chunk, so one triangular solve
-    serves all chunks (the UT transform), and the step from chunk to chunk is linear in the state.
+    Inside a chunk the writes x_i = beta_i (v_i - decayed S^T k_i) depend on those before them:
+    (I + A) x = beta v - (beta k, decayed) S_0 with A_ij = beta_i decay_ij k_i.k_j for j < i. The
+    inverse of I + A does not depend on the state S_0 before the chunk, so one batched solve serves
+    all chunks (the UT transform), and two products a chunk are left to be done in order.
+
+    With several steps a token, k, v and beta have T * steps rows, g those of the tokens: a token
+    decays the state before its first step and reads it after its last.
     """
-    if q.shape[1] == 1:
-        return _recurrence(q, k, v, g, beta, scale, initial_state, output_final_state)
     cut = Cut.of(q, chunk_size)
-    decay = Decay.of(cut, g, q)
-    q = cut.split(q * (q.shape[-1] ** -0.5 if scale is None else scale))
-    k, v, beta = cut.split(k), cut.split(v), cut.split(beta[..., None])
-    key_beta = k * beta
-    system = times(key_beta @ k.mT, decay.pairs)
-    scores = times(q @ k.mT, decay.pairs) * decay.causal
-    keys_to_end = times(k, decay.to_end).mT
-    if cut.chunks == 1 and initial_state is None:
-        writes = _solve_unit_lower(system, v * beta)
-        output, state = scores @ writes, keys_to_end @ writes
-    else:
-        reads = times(key_beta, decay.since_start)
-        solved = _solve_unit_lower(system, torch.cat([v * beta, reads], dim=-1))
-        values, reads = torch.tensor_split(solved, (v.shape[-1],), dim=-1)
-        eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-        kept = times(eye, decay.whole) - keys_to_end @ reads
-        before, state = _scan(cut, kept, keys_to_end @ values, initial_state)
-        writes = torch.baddbmm(values, reads, before, alpha=-1)
-        output = torch.baddbmm(times(q, decay.since_start) @ before, scores, writes)
-    return cut.join(output), cut.finish(state) if output_final_state else None
-
-
-def _scan(
-    cut: Cut, kept: Tensor, added: Tensor, initial_state: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Run S' = kept S + added over the chunks; return S before each chunk, and the last S'."""
-    state = cut.start(initial_state, added)
-    before = []
-    for keep, add in zip(cut.by_chunk(kept), cut.by_chunk(added), strict=True):
-        before.append(state)
-        state = torch.baddbmm(add, keep, state)
-    return torch.cat(before), state
-
-
-def _solve_unit_lower(system: Tensor, right: Tensor) -> Tensor:
-    """Solve (I + strict lower triangle of `system`) x = `right`, [..., C, C] and [..., C, D]."""
-    return cast("Tensor", _UnitLowerSolve.apply(system, right))  # type: ignore[no-untyped-call]
-
-
-class _UnitLowerSolve(torch.autograd.Function):
-    """The triangular solve with its gradient.
-
-    The same as torch.linalg.solve_triangular, but faster for many small systems: posed from the
-    right on transposed views, LAPACK needs no copy of the operands, and the gradient is masked by
-    a product, which on a CPU takes a quarter of the time of tril.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(system: Tensor, right: Tensor) -> Tensor:
-        return _solve_from_right(system.mT, right.mT, upper=True)
-
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
-
-    @staticmethod
-    def backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor, Tensor]:
-        saved: tuple[Tensor, ...] = ctx.saved_tensors
-        system, solution = saved
-        grad_right = _solve_from_right(system, grad.mT, upper=False)
-        size = system.shape[-1]
-        strict = system.new_ones(size, size).tril_(-1).neg_()
-        return grad_right @ solution.mT * strict, grad_right
-
-
-def _solve_from_right(system: Tensor, right: Tensor, upper: bool) -> Tensor:
-    solution: Tensor = torch.linalg.solve_triangular(
-        system, right, upper=upper, left=False, unitriangular=True
+    if q.shape[1] == 1:
+        return token_by_token(q, k, v, g, beta, scale, initial_state, output_final_state, steps)
+    dtype, result = working_dtype(q), q.dtype
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    q, k, v, beta = (x.to(dtype) for x in (q, k, v, beta[..., None]))
+    if g is not None and steps > 1:
+        g = torch.stack([g] + [torch.zeros_like(g)] * (steps - 1), dim=2).flatten(1, 2)
+    decay = Decay.of(cut, None if g is None else g.to(dtype), q, steps)
+    read = decay.at_last(steps)
+    q, k, v, beta = cut.split(q), cut.split(k, steps), cut.split(v, steps), cut.split(beta, steps)
+    inverse = invert_unit_lower(times(k @ k.mT, decay.pairs) * beta) * beta.mT
+    chunk_steps = Steps(
+        values=inverse @ v,
+        reads=(inverse if decay.since_start is None else inverse * decay.since_start.mT) @ k,
+        keys=times(k, decay.to_end),
+        whole=decay.whole,
     )
-    return solution.mT
+    before, writes, state = carry(cut, chunk_steps, initial_state)
+    scores = times(q @ k.mT, read.pairs) * (read.causal * scale)
+    seen = q * (scale if read.since_start is None else read.since_start * scale)
+    output = torch.baddbmm(seen @ before, scores, writes)
+    return cut.join(output).to(result), cut.finish(state) if output_final_state else None
