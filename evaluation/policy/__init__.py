@@ -12,7 +12,7 @@ import tokenize
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from move37.evaluation.policy_rules import Rules
+from move37.evaluation.policy.rules import Rules
 from move37.records import Failed
 
 SOURCE_LIMIT = 65_536

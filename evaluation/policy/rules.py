@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from move37.evaluation import policy_names as names
+from move37.evaluation.policy import names
 
 MODULES_ALLOWED = ", ".join(names.IMPORTS)
 # The arguments of type(name, bases, body), which makes a class.
