@@ -60,6 +60,8 @@ def find_text(text: str | None = None) -> Path:
 def load_corpus(text: str | None = None) -> Corpus:
     """Read a file, a folder of text, or (by default) the standard library's own sources.
 
+    Every byte has another number then, by a secret alphabet (`encipher`).
+
     Raises:
         UserError: the path does not exist or holds too little text.
     """
@@ -67,7 +69,7 @@ def load_corpus(text: str | None = None) -> Corpus:
     files = [root] if root.is_file() else _text_files(root, "*" if text else "*.py")
     documents = [_read(path) for path in files]
     name = root.name if text else "standard library"
-    return split_corpus(name, [d for d in documents if d])
+    return encipher(split_corpus(name, [d for d in documents if d]))
 
 
 def split_corpus(name: str, documents: list[bytes]) -> Corpus:

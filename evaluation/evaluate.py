@@ -120,7 +120,7 @@ class Evaluator:
 
     def __init__(self, tier: Tier, corpus: data.Corpus, nursery: Nursery) -> None:
         self.tier = tier
-        self._corpus = data.encipher(corpus)
+        self._corpus = corpus
         self._nursery = nursery
 
     @property

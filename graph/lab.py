@@ -173,33 +173,31 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     ours = _with_models_of(config, settings)
     models = {role: chat_model(role, ours) for role in ROLES}
     folder = settings.home / config.name
-    with (
-        campaign_lock(folder),
-        open_store(settings) as store,
-        open_evaluator(settings.isolation, tier, text) as evaluator,
-    ):
-        announce(evaluator.isolation, watch)
+    with campaign_lock(folder), open_store(settings) as store:
+        # Before anything that takes a while: whoever interrupts that can go on with this campaign.
         campaign = store.create_campaign(config)
-        baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
-        _refuse_other_evaluator(config, baseline, evaluator)
-        store.set_baseline(config.name, baseline)
-        cognition = CognitionBase(_chroma(settings, "cognition"))
-        cognition.build()
-        motivations = Motivations(_chroma(settings, config.name))
-        motivations.sync(store.experiments(config.name))
-        yield Lab(
-            config=config,
-            settings=settings,
-            tier=tier,
-            evaluator=evaluator,
-            baseline=baseline,
-            store=store,
-            cognition=cognition,
-            motivations=motivations,
-            models=models,
-            folder=folder,
-            watch=watch,
-        )
+        with open_evaluator(settings.isolation, tier, text) as evaluator:
+            announce(evaluator.isolation, watch)
+            baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
+            _refuse_other_evaluator(config, baseline, evaluator)
+            store.set_baseline(config.name, baseline)
+            cognition = CognitionBase(_chroma(settings, "cognition"))
+            cognition.build()
+            motivations = Motivations(_chroma(settings, config.name))
+            motivations.sync(store.experiments(config.name))
+            yield Lab(
+                config=config,
+                settings=settings,
+                tier=tier,
+                evaluator=evaluator,
+                baseline=baseline,
+                store=store,
+                cognition=cognition,
+                motivations=motivations,
+                models=models,
+                folder=folder,
+                watch=watch,
+            )
 
 
 def announce(isolation: Isolation, watch: Watch) -> None:

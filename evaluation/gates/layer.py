@@ -195,8 +195,16 @@ class Layer:
         self._box.send({"op": "drill", **Setting(train=True).message()}, [x, target, probe])
         told = self._box.receive_json()
         counters = words(told, "counters")
+        return counters, *self._saved(probe)
+
+    def snapshot(self, setting: Setting, probe: Array) -> tuple[bytes, Array]:
+        """Return the weights in this setting, and y for `probe`."""
+        self._box.send({"op": "snapshot", **setting.message()}, [probe])
+        return self._saved(probe)
+
+    def _saved(self, probe: Array) -> tuple[bytes, Array]:
         weights = opaque(self._box)
-        return counters, weights, self._box.receive_array(probe.shape, "<f8", finite=False)
+        return weights, self._box.receive_array(probe.shape, "<f8", finite=False)
 
     def restore(self, weights: bytes, probe: Array) -> Array:
         """Load weights into a mixer that has never run; return its y for `probe`."""

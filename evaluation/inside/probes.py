@@ -363,11 +363,20 @@ def _drill(session: Session, message: Message, arrays: Arrays, send: Send) -> No
     mixer.zero_grad(set_to_none=True)
     session.trained = mixer
     reply(send, {"counters": [".".join(key).strip(".")[:80] for key in session.counters[:32]]})
+    _save(mixer, arrays[2], send)
+
+
+def _snapshot(session: Session, message: Message, arrays: Arrays, send: Send) -> None:
+    """Send the weights and y for one input, in the setting that the message describes."""
+    _save(session.fresh(message), arrays[0], send)
+
+
+def _save(mixer: nn.Module, x: np.ndarray, send: Send) -> None:
     state = {k: v.detach().contiguous().clone() for k, v in mixer.state_dict().items()}
     send(protocol.WEIGHTS, safetensors.torch.save(state))
     torch.manual_seed(0)
     with torch.no_grad(), lifted():
-        y, _ = _run(mixer, torch.from_numpy(arrays[2]), None, None)
+        y, _ = _run(mixer, torch.from_numpy(x), None, None)
     _array(send, y.double())
 
 
@@ -390,5 +399,6 @@ ANSWERS: Mapping[str, Callable[[Session, Message, Arrays, Send], None]] = {
     "cost": _cost,
     "state": _state,
     "drill": _drill,
+    "snapshot": _snapshot,
     "restore": _restore,
 }

@@ -27,7 +27,9 @@ def test_the_standard_library_is_megabytes_of_text_split_by_file() -> None:
     assert len(corpus.train) > 4_000_000
     share = len(corpus.held_out) / (len(corpus.train) + len(corpus.held_out))
     assert 0.04 < share < 0.2
-    assert b"def " in corpus.train[:100_000].tobytes()
+    # The commonest byte of Python text, the space, has another number in the secret alphabet.
+    assert b"def " not in corpus.train[:100_000].tobytes()
+    assert np.bincount(corpus.train).max() > 0.15 * len(corpus.train)
 
 
 def test_no_held_out_document_is_trained_on() -> None:

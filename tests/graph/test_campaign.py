@@ -149,6 +149,13 @@ class Process:
             self._process.send_signal(signal_number)
         return self._process.wait(timeout=60)
 
+    def await_text(self, text: str) -> None:
+        """Wait until it has printed this, however slow the machine."""
+        deadline = time.monotonic() + 120
+        while text not in self.printed():
+            assert time.monotonic() < deadline, self.printed()
+            time.sleep(0.1)
+
     def wait(self) -> int:
         """Wait until the process ends by itself; return its code."""
         return self._process.wait(timeout=300)
@@ -187,7 +194,8 @@ def test_ctrl_c_stops_with_the_command_to_go_on(
 ) -> None:
     arguments = ["run", "--tier", "smoke", "-n", "4", "--seed", "3", "--campaign", "same"]
     stopped = Process(settings, arguments)
-    assert stopped.end(signal.SIGINT, 5.0) == 130, stopped.printed()
+    stopped.await_text("node_started")
+    assert stopped.end(signal.SIGINT, 1.0) == 130, stopped.printed()
     assert "move37 run --resume --campaign same" in stopped.printed()
     resumed = Process(settings, ["run", "--resume", "--campaign", "same"])
     assert resumed.wait() == 0, resumed.printed()

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from move37.arch_templates.adapter import style
-from move37.evaluation.policy_names import ADAPTED_IMPORTS, IMPORTS
-from move37.evaluation.policy_rules import Rules
+from move37.evaluation.policy.names import ADAPTED_IMPORTS, IMPORTS
+from move37.evaluation.policy.rules import Rules
 from move37.records import Failed
 
 SOURCE_LIMIT = 65_536

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from move37.evaluation import policy_names as names
+from move37.evaluation.policy import names
 
 # The arguments of type(name, bases, body), which makes a class.
 MAKES_A_CLASS = 3
