@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from move37.evaluation.data import token_losses
 from move37.evaluation.gates import thresholds as limits
 from move37.evaluation.gates.bench import Bench
 from move37.evaluation.gates.claims import Unsound
@@ -45,16 +46,14 @@ def learn(bench: Bench, lesson: Lesson) -> bytes:
 
 def surprise(bench: Bench, weights: bytes, tokens: Array, vocabulary: int) -> Array:
     """Return the loss [B, T] in nats of each token [B, T + 1] but the first, in a fresh box."""
-    inputs, labels = tokens[:, :-1], tokens[:, 1:]
+    inputs = tokens[:, :-1]
     with bench.open_box() as box:
         message = {"source": bench.source, "shape": shape(vocabulary)}
         box.send({"op": "score", **message}, [np.frombuffer(weights, np.uint8), inputs])
         logits = box.receive_array((*inputs.shape, vocabulary), "<f4", finite=False)
     if not np.isfinite(logits).all():
         raise Unsound("the trained model returns NaN or infinity")
-    wide = logits.astype(np.float64)
-    total = np.logaddexp.reduce(wide, axis=-1)
-    return np.asarray(total - np.take_along_axis(wide, labels[..., None], -1)[..., 0])
+    return token_losses(logits, tokens)
 
 
 def overfit(bench: Bench) -> Finding:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from move37.arch_templates.catalog import TEMPLATES, template_source
+from move37.evaluation.gates.bench import ROOT
 
 FOLDER = Path(__file__).parent
 KINDS = ("hostile", "wrong", "good")
@@ -83,13 +84,23 @@ def read_case(path: Path) -> Case:
         kind=path.parent.name,
         name=path.stem,
         does=head["does"],
-        source=source,
+        source=honest_base() + source if path.parent.name == "hostile" else source,
         expect=head["expect"],
         policy=head["policy"],
         run=head.get("run", "check"),
         seconds=float(head["seconds"]) if "seconds" in head else None,
         only=head.get("only"),
     )
+
+
+@cache
+def honest_base() -> str:
+    """Return the template that hostile cases fall back on, as a class `Honest`.
+
+    It stands in front of each of them, so that a file holds the attack alone, and a difference in
+    loss from the root is the attack's.
+    """
+    return template_source(ROOT).replace("class TokenMixer", "class Honest") + "\n\n"
 
 
 def templates() -> Iterator[Case]:
