@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
-from move37.memory.vocabulary import MECHANISMS
+from move37.memory.vocabulary import FAMILIES, MECHANISMS, PRACTICES
 from move37.records import Cognition, UserError, Value
 
 PAPERS = Path(__file__).parent / "papers"
 
-Sentence = Annotated[str, Field(min_length=40, max_length=4000)]
+Place = Annotated[str, StringConstraints(pattern=r"^(op|template|fla):[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class Entry(Value):
     """One lesson of a paper.
 
     `scenario` words the symptom as an analyst would; `algorithm` is plain mathematics with cost
-    and state size, enough to write the code; `context` says why it works and where it does not.
+    and state size, enough to write the code; `context` says what it improved on, where it fails and
+    what followed. `mechanisms` are tags of `memory/vocabulary.py`; `try_with` names where it can be
+    tried: `op:` and `template:` of ours, `fla:` a public name of fla-core.
     """
 
-    scenario: Sentence
-    algorithm: Sentence
-    context: Sentence
+    scenario: str = Field(min_length=60, max_length=500)
+    algorithm: str = Field(min_length=120, max_length=2400)
+    context: str = Field(min_length=60, max_length=1200)
+    mechanisms: tuple[str, ...] = Field(min_length=1, max_length=8)
+    try_with: tuple[Place, ...] = Field(default=(), max_length=6)
+
+    @field_validator("mechanisms")
+    @classmethod
+    def _known(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [tag for tag in tags if tag not in MECHANISMS and tag not in PRACTICES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no tag of memory/vocabulary.py")
+        return tags
 
 
 class Paper(Value):
-    """One paper and its lessons; `mechanisms` are tags of `memory/vocabulary.py`."""
+    """One paper and its lessons; `confidence` is that of the facts above them."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,39}$")
     arxiv_id: str = Field(pattern=r"^(\d{4}\.\d{4,5})?$")
@@ -37,17 +49,16 @@ class Paper(Value):
     first_author: str = Field(min_length=2)
     year: int = Field(ge=1950, le=2100)
     venue: str = Field(min_length=2)
-    family: str = Field(min_length=2)
-    mechanisms: tuple[str, ...]
+    family: str
+    confidence: Literal["high", "medium"] = "high"
     cognition: tuple[Entry, ...] = Field(min_length=1, max_length=3)
 
-    @field_validator("mechanisms")
+    @field_validator("family")
     @classmethod
-    def _known(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [tag for tag in tags if tag not in MECHANISMS]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} is no tag of memory/vocabulary.py")
-        return tags
+    def _known(cls, family: str) -> str:
+        if family not in FAMILIES:
+            raise ValueError(f"{family!r} is none of {', '.join(FAMILIES)}")
+        return family
 
     def cognitions(self) -> tuple[Cognition, ...]:
         """Return the lessons as values; their ids count from 1 within the paper."""
@@ -61,7 +72,8 @@ class Paper(Value):
                 scenario=_flow(entry.scenario),
                 algorithm=entry.algorithm.strip(),
                 context=_flow(entry.context),
-                mechanisms=self.mechanisms,
+                mechanisms=entry.mechanisms,
+                try_with=entry.try_with,
             )
             for place, entry in enumerate(self.cognition, start=1)
         )

@@ -31,7 +31,10 @@ def content_id(*parts: object, length: int = 12) -> str:
 
 
 class Cognition(Value):
-    """One lesson distilled from a paper; `scenario` is what is embedded and searched."""
+    """One lesson distilled from a paper; `scenario` is what is embedded and searched.
+
+    `try_with` names where it can be tried: `op:` and `template:` of ours, `fla:` of fla-core.
+    """
 
     id: str
     paper_id: str
@@ -42,6 +45,7 @@ class Cognition(Value):
     algorithm: str
     context: str
     mechanisms: tuple[str, ...] = ()
+    try_with: tuple[str, ...] = ()
 
 
 class Lesson(Value):

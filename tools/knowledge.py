@@ -23,6 +23,8 @@ def show_cognition(items: Sequence[Cognition]) -> str:
     blocks = []
     for item in items:
         text = f"When: {item.scenario}\nHow: {item.algorithm}\nContext: {item.context}"
+        if item.try_with:
+            text += f"\nTry with: {', '.join(item.try_with)}"
         tags = ", ".join(item.mechanisms) or "none"
         head = f"[{item.id}] {one_line(item.title, 160)} ({item.year}); mechanisms: {tags}"
         blocks.append(f"{head}\n{fence(text, 'paper')}")

@@ -15,10 +15,10 @@ from chromadb.config import Settings
 from move37.memory.cognition import CognitionBase
 from move37.memory.embedding import DIMENSIONS, EMBEDDING_NAME, embed
 from move37.memory.library import PAPERS, load_library, load_paper
-from move37.memory.vocabulary import MECHANISMS
+from move37.memory.vocabulary import MECHANISMS, PRACTICES
 from move37.records import UserError
 
-PAPER = """
+PAPER = '''
 id = "one"
 arxiv_id = "2406.06484"
 title = "A title"
@@ -26,13 +26,17 @@ first_author = "Somebody"
 year = 2024
 venue = "arXiv"
 family = "delta-rule"
-mechanisms = ["delta-rule"]
 
 [[cognition]]
 scenario = "The memory never forgets what it has written to it, whatever comes."
-algorithm = "S_t = a S_{t-1} + k_t v_t^T with a learned a in (0, 1) for each head."
-context = "A scalar decay costs nothing and bounds the norm of the state."
+algorithm = """
+S_t = a S_{t-1} + k_t v_t^T, o_t = S_t^T q_t, with a learned a in (0, 1) for each head.
+The state has K V numbers a head, and a step costs O(K V).
 """
+context = "A scalar decay costs next to nothing and bounds the norm of the state for any length."
+mechanisms = ["scalar-decay"]
+try_with = ["op:chunk_simple_gla", "template:ret_net"]
+'''
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_an_observation_finds_the_lesson_that_answers_it(base: CognitionBase) ->
     found = base.search("parity and counting stay at chance level", k=3)
     assert found[0].paper_id == "negative-eigenvalues"
     assert len(found) == 3
-    assert all(set(one.mechanisms) <= MECHANISMS.keys() for one in found)
+    assert all(set(one.mechanisms) <= {*MECHANISMS, *PRACTICES} for one in found)
 
 
 def test_an_unbuilt_base_finds_nothing(base: CognitionBase) -> None:
@@ -118,7 +122,9 @@ def test_threads_may_open_and_search_at_once(papers: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"delta-rule"]', '"delta-rules"]', "mechanisms: .*'delta-rules' is no tag"),
+        ('"scalar-decay"]', '"decays"]', "mechanisms: .*'decays' is no tag"),
+        ('family = "delta-rule"', 'family = "deltas"', "family: .*'deltas' is none of"),
+        ('"op:chunk', '"ops.chunk', "try_with.0: String should match"),
         ("year = 2024", "year = 2024\nyears = 1", "years: Extra inputs"),
         ("year = 2024", "year =", "is not TOML"),
         ('id = "one"', 'id = "three"', "name the file three.toml"),
