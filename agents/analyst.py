@@ -22,4 +22,14 @@ def analyse(
         Weather: no answer could be had.
         UserError: the provider refuses.
     """
-    return run_agent(model, brief, Analysis, knowledge_tools(bench), CALLS)
+    analysis, use = run_agent(model, brief, Analysis, knowledge_tools(bench), CALLS)
+    # A model may invent an id; only what it was shown counts.
+    known = {lesson.id for lesson in brief.lessons}
+    marks = {
+        side: tuple(i for i in dict.fromkeys(getattr(analysis, side)) if i in known)
+        for side in ("supports", "contradicts")
+    }
+    # Who says both says neither.
+    both = set(marks["supports"]) & set(marks["contradicts"])
+    kept = {side: tuple(i for i in ids if i not in both) for side, ids in marks.items()}
+    return analysis.model_copy(update=kept), use

@@ -8,6 +8,7 @@ from move37.records import (
     Baseline,
     Candidate,
     Cognition,
+    Effect,
     Failed,
     Judgement,
     Lesson,
@@ -63,13 +64,20 @@ class JudgeBrief(Value):
 
 
 class AnalystBrief(Value):
-    """A finished candidate, whatever came of it, beside its parent and siblings."""
+    """A finished candidate, whatever came of it, beside its parent and siblings.
+
+    `changed` and `effect` are what the record says of it, as in `Lesson`; `lessons` are earlier
+    ones that it may support or contradict.
+    """
 
     proposal: Proposal
     outcome: Outcome
     judgement: Judgement | None
     parent: Candidate
     siblings: tuple[Candidate, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
+    changed: tuple[str, ...] = ()
+    effect: Effect = "unclear"
     noise: dict[str, Noise]
 
 

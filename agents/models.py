@@ -1,11 +1,18 @@
-"""Which chat model serves which role."""
+"""Which chat model serves which role, and which model embeds texts."""
 
 from __future__ import annotations
 
-from langchain_core.language_models import BaseChatModel
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from numpy.typing import NDArray
+
+from move37.memory.embedding import Embedder, WordLlama, unit
 from move37.records import UserError
-from move37.settings import OFFLINE, ROLES, Settings
+from move37.settings import EMBEDDING, OFFLINE, ROLES, Settings
 
 
 def chat_model(role: str, settings: Settings) -> BaseChatModel:
@@ -31,6 +38,94 @@ def check_models(settings: Settings) -> None:
     """
     for role in ROLES:
         chat_model(role, settings)
+
+
+def embedder(settings: Settings) -> Embedder:
+    """Return the model that embeds scenarios, lessons and motivations.
+
+    Raises:
+        UserError: the provider is not known, its package is missing, or it has no key.
+    """
+    if settings.embedding == EMBEDDING:
+        return WordLlama()
+    return Provided(settings.embedding, _embeddings(settings.embedding, settings))
+
+
+class Provided:
+    """A provider's embedding model behind our interface."""
+
+    def __init__(self, name: str, model: Embeddings) -> None:
+        """Take a model of LangChain's; its name marks what it has embedded."""
+        self.name = name
+        self._model = model
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one vector of unit length for each text, [N, D]; an empty text gives zeros.
+
+        Raises:
+            UserError: the provider did not answer, or not with vectors.
+        """
+        # Providers refuse empty texts.
+        told = [text or " " for text in texts]
+        try:
+            vectors = self._model.embed_documents(told)
+            found = np.asarray(vectors, dtype=np.float32).reshape(len(told), -1)
+        except client_errors() as error:
+            raise UserError(
+                f"the embedding model {self.name} failed ({_first_line(error)}): "
+                "check MOVE37_EMBEDDING and the server, then go on with --resume"
+            ) from error
+        found[[not text.strip() for text in texts]] = 0.0
+        return unit(found)
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """Return what providers' clients raise when a call fails.
+
+    Evaluated only when an error passes by, so that no client is imported in vain.
+    """
+    import httpx
+    import httpx2
+    from langchain_core.exceptions import ModelError
+    from openai import APIError
+
+    return (
+        ModelError,
+        httpx.TransportError,
+        httpx2.TransportError,
+        APIError,
+        ConnectionError,
+        TimeoutError,
+        ValueError,
+    )
+
+
+def _embeddings(name: str, settings: Settings) -> Embeddings:
+    from langchain.embeddings import init_embeddings
+    from openai import OpenAIError
+
+    arguments: dict[str, Any] = {}
+    if name.startswith("openai:") and settings.base_url:
+        # Other servers take texts, not the token ids that OpenAI's own takes.
+        arguments |= {"base_url": settings.base_url, "check_embedding_ctx_length": False}
+    if settings.api_key:
+        arguments["api_key"] = settings.api_key.get_secret_value()
+    try:
+        model = init_embeddings(name, **arguments)
+    except ImportError as error:
+        raise UserError(f"embedding model {name!r}: {_install_line(error)}") from None
+    except OpenAIError:
+        raise UserError(
+            f"embedding model {name!r} has no key: set MOVE37_API_KEY, "
+            f"or MOVE37_EMBEDDING={EMBEDDING} for the one that comes with the package"
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"embedding model {name!r}: {_first_line(error)}; see MOVE37_EMBEDDING"
+        ) from None
+    if not isinstance(model, Embeddings):
+        raise UserError(f"embedding model {name!r} is not complete: write provider:name")
+    return model
 
 
 def _offline(name: str) -> BaseChatModel:

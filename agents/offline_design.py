@@ -75,7 +75,7 @@ def _query(brief: ResearchBrief) -> str:
     if parent.lessons:
         return parent.lessons[-1]
     if brief.lessons:
-        return brief.lessons[-1].text
+        return brief.lessons[0].text
     meanings = [MECHANISMS[tag] for tag in grammar.mechanisms(_genome(parent.code))]
     return f"weaknesses of a token mixer in which {meanings[0]}"
 
@@ -191,7 +191,22 @@ def _design(brief: ResearchBrief, turn: Turn, draft: Draft, name: str) -> dict[s
         "expected_gain": gain,
         "mechanisms": list(tags),
         "cognition_ids": support[:4],
+        "lesson_ids": _followed(brief, tags)[:4],
     }
+
+
+def _followed(brief: ResearchBrief, tags: Iterable[str]) -> list[str]:
+    """Return the lessons that the change follows: it repeats what helped or undoes what hurt."""
+    had = set(grammar.mechanisms(_genome(brief.selection.parent.code)))
+    added = {f"+{tag}" for tag in set(tags) - had}
+    removed = {f"-{tag}" for tag in had - set(tags)}
+    opposite = {f"-{tag[1:]}" for tag in added} | {f"+{tag[1:]}" for tag in removed}
+    return [
+        lesson.id
+        for lesson in brief.lessons
+        if (lesson.effect == "helped" and set(lesson.changed) & (added | removed))
+        or (lesson.effect in ("hurt", "failed") and set(lesson.changed) & opposite)
+    ]
 
 
 # --- engineer ----------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def _of_failure(brief: AnalystBrief, failed: Failed) -> dict[str, object]:
         "cause": f"Stage {failed.stage}: {reason}",
         "lessons": [f"A child of {brief.parent.name} with {what} failed at stage {failed.stage}."],
         "query": f"how to keep a mixer stable, causal and equal in recurrent form with {what}",
+        **_marks(brief),
     }
 
 
@@ -144,6 +145,19 @@ def _of_result(brief: AnalystBrief, measured: Measured) -> dict[str, object]:
         f"effect is {verdict}.",
         "lessons": _lessons(what, parent, gain, verdict),
         "query": _next_query(brief, gain, what),
+        **_marks(brief),
+    }
+
+
+def _marks(brief: AnalystBrief) -> dict[str, list[str]]:
+    """Return which lessons about the same change the result bears out, and which it does not."""
+    same = [one for one in brief.lessons if one.changed and one.changed == brief.changed]
+    bad = ("hurt", "failed")
+    told = [one for one in same if "unclear" not in (one.effect, brief.effect)]
+    alike = [one.id for one in told if (one.effect in bad) == (brief.effect in bad)]
+    return {
+        "supports": alike,
+        "contradicts": [one.id for one in told if one.id not in alike],
     }
 
 

@@ -13,7 +13,7 @@ from move37.agents.briefs import AnalystBrief, Brief, EngineerBrief, JudgeBrief,
 from move37.memory.vocabulary import MECHANISMS
 from move37.records import Candidate, Judgement, Measured, Noise, Proposal
 from move37.tools.fencing import fence, one_line
-from move37.tools.knowledge import show_cognition
+from move37.tools.knowledge import show_cognition, show_lessons
 from move37.tools.showing import (
     code_block,
     show_curve,
@@ -82,7 +82,6 @@ def _rendered(brief: Brief) -> tuple[str, dict[str, str]]:
 def _research(brief: ResearchBrief) -> dict[str, str]:
     """Return the values of the researcher's message."""
     paid = sorted(brief.payoffs.items(), key=lambda item: -item[1])
-    lessons = [f"experiment {lesson.experiment}: {lesson.text}" for lesson in brief.lessons]
     references = brief.selection.references
     return {
         "number": str(brief.number),
@@ -92,7 +91,7 @@ def _research(brief: ResearchBrief) -> dict[str, str]:
         "reason": brief.selection.reason,
         "parent": _candidate(brief.selection.parent, code=True),
         "references": "\n\n".join(_candidate(r, code=True) for r in references) or "none",
-        "lessons": _told(lessons, "lessons"),
+        "lessons": show_lessons(brief.lessons),
         "failures": _told(brief.failures, "failures"),
         "refused": _told(brief.refused, "refusals"),
         "payoffs": "\n".join(f"- {one_line(tag)}: {value:+.4f}" for tag, value in paid) or "none",
@@ -143,6 +142,8 @@ def _analyst(brief: AnalystBrief) -> dict[str, str]:
         "judgement": _judgement(brief.judgement),
         "parent": _candidate(brief.parent, code=True),
         "siblings": "\n\n".join(_candidate(s) for s in brief.siblings) or "none",
+        "changed": f"{', '.join(brief.changed) or 'no tag'}: {brief.effect}",
+        "lessons": show_lessons(brief.lessons),
         "noise": _noise(brief.noise),
         "code": code_block(brief.proposal.code),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, Field
@@ -11,12 +12,15 @@ from pydantic import BaseModel, Field
 from move37.agents.briefs import ResearchBrief
 from move37.agents.run import run_agent
 from move37.memory.vocabulary import MECHANISMS
-from move37.records import Cognition, Finite, Proposal, TokenUse, Weather
+from move37.records import Cognition, Finite, Lesson, Proposal, TokenUse, Weather
 from move37.tools.code import code_tools, put_code, take_code
 from move37.tools.knowledge import knowledge_tools
 from move37.tools.workbench import Workbench
 
 CALLS = 20
+
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found", Cognition, Lesson)
 
 
 class Design(BaseModel):
@@ -36,6 +40,9 @@ class Design(BaseModel):
     cognition_ids: tuple[str, ...] = Field(
         default=(), description="ids of the cognition that the design rests on"
     )
+    lesson_ids: tuple[str, ...] = Field(
+        default=(), description="ids of the lessons of this campaign that the design rests on"
+    )
 
 
 def propose(
@@ -48,8 +55,10 @@ def propose(
         UserError: the provider refuses.
     """
     parent = brief.selection.parent.code
-    shown = {item.id for item in brief.cognition}
-    bench = replace(bench, search=_remembering(bench.search, shown))
+    told = [*(c.id for c in brief.cognition), *(lesson.id for lesson in brief.lessons)]
+    shown = dict.fromkeys(told)
+    papers, lessons = _remembering(bench.search, shown), _remembering(bench.recall, shown)
+    bench = replace(bench, search=papers, recall=lessons)
     put_code(bench.path, parent)
     tools = [*knowledge_tools(bench), *code_tools(bench)]
     design, use = run_agent(model, brief, Design, tools, CALLS)
@@ -65,18 +74,22 @@ def propose(
         code=code,
         # A model may invent an id; only what it was shown counts.
         cognition_ids=tuple(i for i in dict.fromkeys(design.cognition_ids) if i in shown),
+        lesson_ids=tuple(i for i in dict.fromkeys(design.lesson_ids) if i in shown),
+        shown=tuple(shown),
     )
     return proposal, use
 
 
 def _remembering(
-    search: Callable[[str, int], tuple[Cognition, ...]], shown: set[str]
-) -> Callable[[str, int], tuple[Cognition, ...]]:
+    search: Callable[Asked, tuple[Found, ...]] | None, shown: dict[str, None]
+) -> Callable[Asked, tuple[Found, ...]] | None:
     """Return a search that adds the ids of what it returns to `shown`."""
+    if search is None:
+        return None
 
-    def remembered(query: str, k: int) -> tuple[Cognition, ...]:
-        found = search(query, k)
-        shown.update(item.id for item in found)
+    def remembered(*args: Asked.args, **kwargs: Asked.kwargs) -> tuple[Found, ...]:
+        found = search(*args, **kwargs)
+        shown.update(dict.fromkeys(item.id for item in found))
         return found
 
     return remembered

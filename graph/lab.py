@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import structlog
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
 
-from move37.agents.models import chat_model, check_models
+from move37.agents import grammar
+from move37.agents.models import chat_model, check_models, embedder
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
@@ -20,6 +21,9 @@ from move37.evaluation.data import find_text
 from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.cognition import CognitionBase
+from move37.memory.embedding import Embedder
+from move37.memory.lessons import LessonBase, Origin
+from move37.memory.library import PAPERS
 from move37.memory.novelty import Motivations
 from move37.memory.store import Store
 from move37.records import (
@@ -34,6 +38,8 @@ from move37.records import (
 from move37.settings import ROLES, Settings
 
 Watch = Callable[[Progress], None]
+# What the templates are made of, in the words of the designer, who cannot read it off their code.
+ROOT_MECHANISMS = {"delta_net": grammar.mechanisms(grammar.ROOT)}
 # By construction every term of the baseline stands at its middle.
 ROOT_FITNESS = 0.5
 
@@ -50,6 +56,7 @@ class Lab:
     store: Store
     cognition: CognitionBase
     motivations: Motivations
+    lessons: LessonBase
     models: dict[str, BaseChatModel]
     folder: Path
     watch: Watch
@@ -158,6 +165,7 @@ def check_request(config: CampaignConfig, settings: Settings) -> Tier:
         raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
     find_text(config.text)
     check_models(_with_models_of(config, settings))
+    embedder(settings)
     return tier
 
 
@@ -171,7 +179,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     tier = check_request(config, settings)
     text = str(find_text(config.text)) if config.text else None
     ours = _with_models_of(config, settings)
-    models = {role: chat_model(role, ours) for role in ROLES}
+    models, vectors = {role: chat_model(role, ours) for role in ROLES}, embedder(settings)
     folder = settings.home / config.name
     with campaign_lock(folder), open_store(settings) as store:
         # Before anything that takes a while: whoever interrupts that can go on with this campaign.
@@ -181,23 +189,29 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
             baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
             _refuse_other_evaluator(config, baseline, evaluator)
             store.set_baseline(config.name, baseline)
-            cognition = CognitionBase(_chroma(settings, "cognition"))
-            cognition.build()
-            motivations = Motivations(_chroma(settings, config.name))
-            motivations.sync(store.experiments(config.name))
-            yield Lab(
-                config=config,
-                settings=settings,
-                tier=tier,
-                evaluator=evaluator,
-                baseline=baseline,
-                store=store,
-                cognition=cognition,
-                motivations=motivations,
-                models=models,
-                folder=folder,
-                watch=watch,
-            )
+            done = store.experiments(config.name)
+            with (
+                open_cognition(settings, vectors) as cognition,
+                closing(Motivations(_chroma(settings, config.name), vectors)) as motivations,
+                closing(_lessons(config, settings, baseline, vectors)) as lessons,
+            ):
+                cognition.build()
+                motivations.sync(done)
+                lessons.sync(done)
+                yield Lab(
+                    config=config,
+                    settings=settings,
+                    tier=tier,
+                    evaluator=evaluator,
+                    baseline=baseline,
+                    store=store,
+                    cognition=cognition,
+                    motivations=motivations,
+                    lessons=lessons,
+                    models=models,
+                    folder=folder,
+                    watch=watch,
+                )
 
 
 def announce(isolation: Isolation, watch: Watch) -> None:
@@ -208,6 +222,33 @@ def announce(isolation: Isolation, watch: Watch) -> None:
     watch(Progress(experiment=0, node="isolation", event=event, detail=detail))
     if not isolation.complete:
         structlog.get_logger().warning("isolation_incomplete", mode=isolation.mode, walls=detail)
+
+
+def open_cognition(
+    settings: Settings, vectors: Embedder, *, replace: bool = False
+) -> closing[CognitionBase]:
+    """Open the cognition base of this home: the papers of Move37 and those that the user added.
+
+    Raises:
+        UserError: a paper breaks the schema, or the collection cannot be used.
+    """
+    folders = (PAPERS, own_papers(settings))
+    base = CognitionBase(_chroma(settings, "cognition"), folders, vectors, replace=replace)
+    return closing(base)
+
+
+def own_papers(settings: Settings) -> Path:
+    """The folder of the papers that the user added."""
+    return settings.home / "papers"
+
+
+def _lessons(
+    config: CampaignConfig, settings: Settings, baseline: Baseline, vectors: Embedder
+) -> LessonBase:
+    text = baseline.noise["text"]
+    tags = frozenset(ROOT_MECHANISMS.get(config.root, ()))
+    origin = Origin(loss=text.mean, mechanisms=tags, sd=text.sd)
+    return LessonBase(_chroma(settings, config.name), config.name, origin, vectors)
 
 
 def _chroma(settings: Settings, part: str) -> str:

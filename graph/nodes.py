@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from move37.agents import grammar
 from move37.agents.analyst import analyse
 from move37.agents.briefs import AnalystBrief, EngineerBrief, JudgeBrief, ResearchBrief
 from move37.agents.engineer import revise
@@ -14,14 +14,15 @@ from move37.agents.researcher import propose
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
 from move37.files import write_atomically
-from move37.graph.lab import Lab, training_watch
+from move37.graph.lab import ROOT_MECHANISMS, Lab, training_watch
 from move37.graph.state import Start, State
 from move37.memory.lessons import mechanism_payoffs
-from move37.memory.novelty import check_novelty
+from move37.memory.novelty import check_novelty, unchecked
 from move37.memory.pool import as_candidate
 from move37.memory.pool import select as choose
 from move37.records import (
     Candidate,
+    Cognition,
     Experiment,
     Failed,
     Judgement,
@@ -36,8 +37,6 @@ from move37.tools.workbench import Workbench
 TRAINING_SEED = 0
 REHEARSAL_STEPS = 10
 RECENT = 8
-# What the templates are made of, in the words of the designer, who cannot read it off their code.
-ROOT_MECHANISMS = {"delta_net": grammar.mechanisms(grammar.ROOT)}
 QUERY = "the held-out loss of a linear attention model stops falling; recall of early keys is weak"
 
 
@@ -60,6 +59,8 @@ def researcher(state: State, lab: Lab) -> State:
 def novelty(state: State, lab: Lab) -> State:
     """Compare the idea and its code with all that was tried."""
     number, proposal = state["number"], state["proposal"]
+    if "novelty" in lab.config.without:
+        return {"novelty": unchecked(proposal)}
     before = lab.visible_before(number)
     nearest = lab.motivations.nearest(proposal.motivation, lab.config.name, before)
     verdict = check_novelty(proposal, _history(number, lab), nearest, lab.root)
@@ -115,15 +116,22 @@ def judge(state: State, lab: Lab) -> State:
 
 def analyst(state: State, lab: Lab) -> State:
     """Work out why the result came out as it did."""
-    number, parent = state["number"], state["selection"].parent
+    if "analysis" in lab.config.without:
+        return {}
+    number, parent, proposal = state["number"], state["selection"].parent, state["proposal"]
     scored = (as_candidate(e) for e in _history(number, lab) if e.parent == parent.number)
     siblings = tuple(candidate for candidate in scored if candidate)
+    before = lab.visible_before(number)
+    changed, effect = lab.lessons.read(_experiment(state, lab))
     brief = AnalystBrief(
-        proposal=state["proposal"],
+        proposal=proposal,
         outcome=state["outcome"],
         judgement=state.get("judgement"),
         parent=parent,
         siblings=siblings[-RECENT:],
+        lessons=lab.lessons.search(proposal.motivation, before, RECENT),
+        changed=changed,
+        effect=effect,
         noise=lab.baseline.noise,
     )
     analysis, use = analyse(brief, lab.models["analyst"], workbench(number, lab))
@@ -137,6 +145,7 @@ def archive(state: State, lab: Lab) -> State:
     if experiment.proposal:
         write_atomically(folder / "candidate.py", experiment.proposal.code)
         lab.motivations.add(experiment)
+        lab.lessons.add(experiment)
     write_atomically(folder / "experiment.json", experiment.model_dump_json(indent=1))
     lab.store.archive(experiment)
     return {"archived": experiment.id}
@@ -178,10 +187,24 @@ def workbench(number: int, lab: Lab) -> Workbench:
         path=_draft(number, lab),
         check=lab.evaluator.check,
         rehearse=lambda code: lab.evaluator.rehearse(code, REHEARSAL_STEPS),
-        search=lab.cognition.search,
+        search=None if "cognition" in lab.config.without else _search(lab),
+        recall=None if "analysis" in lab.config.without else _recall(before, lab),
         experiment=look_up,
         template=template_source,
     )
+
+
+def _search(lab: Lab) -> Callable[[str, int, Sequence[str], int | None], tuple[Cognition, ...]]:
+    def search(
+        query: str, k: int, families: Sequence[str], since: int | None
+    ) -> tuple[Cognition, ...]:
+        return lab.cognition.search(query, k, families=families, since=since)
+
+    return search
+
+
+def _recall(before: int, lab: Lab) -> Callable[[str, int], tuple[Lesson, ...]]:
+    return lambda query, k: lab.lessons.search(query, before, k)
 
 
 def _draft(number: int, lab: Lab) -> Path:
@@ -194,14 +217,16 @@ def _research_brief(state: State, lab: Lab) -> ResearchBrief:
     number, selection = state["number"], state["selection"]
     history = _history(number, lab)
     refused = state.get("refused", [])
+    query, out = _query(history, selection.parent), lab.config.without
+    before = lab.visible_before(number)
     return ResearchBrief(
         seed=lab.config.seed,
         number=number,
         attempt=len(refused),
         selection=selection,
-        cognition=lab.cognition.search(_query(history, selection.parent)),
+        cognition=() if "cognition" in out else lab.cognition.search(query),
         payoffs=mechanism_payoffs(history, lab.root, ROOT_MECHANISMS.get(lab.config.root, ())),
-        lessons=tuple(_lessons(history)),
+        lessons=() if "analysis" in out else lab.lessons.search(query, before, RECENT),
         failures=tuple(_failures(history)),
         refused=tuple(refused),
         tier=lab.tier.purpose,
@@ -215,19 +240,6 @@ def _query(history: list[Experiment], parent: Candidate) -> str:
         if experiment.number == parent.number and experiment.analysis and experiment.analysis.query:
             return experiment.analysis.query
     return QUERY
-
-
-def _lessons(history: list[Experiment]) -> list[Lesson]:
-    lessons = [
-        Lesson(
-            text=text,
-            experiment=experiment.number,
-            mechanisms=experiment.proposal.mechanisms if experiment.proposal else (),
-        )
-        for experiment in history
-        for text in (experiment.analysis.lessons if experiment.analysis else ())
-    ]
-    return lessons[-RECENT:]
 
 
 def _failures(history: list[Experiment]) -> list[str]:

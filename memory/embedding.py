@@ -1,7 +1,8 @@
-"""Sentence embeddings from a model that an ordinary package carries; nothing is downloaded.
+"""Sentence embeddings: a model that an ordinary package carries, or another one handed in.
 
 WordLlama averages static token vectors: word order is lost, and a text costs well under a
-millisecond. `benchmarks/embedding.py` compares it with a sentence transformer.
+millisecond. Nothing is downloaded. `benchmarks/retrieval.py` compares it with a sentence
+transformer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +20,45 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from wordllama import WordLlamaInference
 
-EMBEDDING_NAME = "wordllama-l2_supercat-256"
 DIMENSIONS = 256
 
 _loading = threading.Lock()
 
 
-def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return one vector of unit length for each text, [N, 256]; an empty text gives zeros."""
-    vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-    with _loading:
-        model = _model()
-    for place, text in enumerate(texts):
-        # One text at a time: padding in a batch would change the last bits of a vector.
-        vector = model.embed([text])[0]
-        length = float(np.linalg.norm(vector))
-        if length > 0.0:
-            vectors[place] = vector / length
-    return vectors
+class Embedder(Protocol):
+    """A model that turns texts into vectors; `name` tells its vectors from those of another."""
+
+    @property
+    def name(self) -> str:
+        """The name under which a collection remembers who embedded it."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one vector of unit length for each text, [N, D]; an empty text gives zeros."""
+
+
+class WordLlama:
+    """The default: static vectors that come with the package, 16 MB."""
+
+    name = "wordllama-l2_supercat-256"
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one vector of unit length for each text, [N, 256]; an empty text gives zeros."""
+        vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
+        with _loading:
+            model = _model()
+        for place, text in enumerate(texts):
+            # One text at a time: padding in a batch would change the last bits of a vector.
+            vectors[place] = unit(model.embed([text]))[0]
+        return vectors
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows [N, D] at length one; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: NDArray[np.float32] = np.divide(
+        vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0.0
+    )
+    return found
 
 
 @cache

@@ -100,9 +100,19 @@ def load_paper(path: Path) -> Paper:
     return paper
 
 
-def load_library(folder: Path = PAPERS) -> tuple[Paper, ...]:
-    """Read all papers of a folder, by name of file."""
-    return tuple(load_paper(path) for path in sorted(folder.glob("*.toml")))
+def load_library(*folders: Path) -> tuple[Paper, ...]:
+    """Read all papers of some folders, by name of file; without an argument, those of Move37.
+
+    Raises:
+        UserError: a paper cannot be read, breaks the schema, or has the id of another one.
+    """
+    papers: dict[str, Paper] = {}
+    for path in (file for folder in folders or (PAPERS,) for file in sorted(folder.glob("*.toml"))):
+        paper = load_paper(path)
+        if paper.id in papers:
+            raise UserError(f"{path}: another paper has the id {paper.id!r}: rename this one")
+        papers[paper.id] = paper
+    return tuple(papers.values())
 
 
 def _flow(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from move37.memory.embedding import Embedder
 from move37.memory.fingerprint import fingerprint
 from move37.memory.vectors import Texts
 from move37.records import Candidate, Experiment, Failed, Measured, Novelty, Proposal
@@ -24,13 +25,13 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 class Motivations:
     """The motivations of all experiments, searched within one campaign and before one number."""
 
-    def __init__(self, where: Path | str) -> None:
+    def __init__(self, where: Path | str, embedder: Embedder | None = None) -> None:
         """Open the collection on a path or at a URL.
 
         Raises:
             UserError: the path or the server cannot be used.
         """
-        self._texts = Texts(where, "motivations")
+        self._texts = Texts(where, "motivations", embedder, replace=True)
 
     def close(self) -> None:
         """Let go of the collection."""
@@ -86,6 +87,15 @@ def check_novelty(
         reason=reason or "neither its program nor its idea was tried in this campaign",
         fingerprint=mark,
         nearest=tuple(nearest),
+    )
+
+
+def unchecked(proposal: Proposal) -> Novelty:
+    """Return what a campaign records that runs without the check."""
+    return Novelty(
+        verdict="new",
+        reason="not checked: the campaign runs without novelty",
+        fingerprint=fingerprint(proposal.code),
     )
 
 

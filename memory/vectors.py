@@ -1,8 +1,4 @@
-"""Chroma collections of short texts with our own embeddings, and exact cosines of neighbours.
-
-Everything kept here can be made again (papers are files, motivations are in the store), so a
-collection that another embedding model filled is dropped and filled anew.
-"""
+"""Chroma collections of short texts with our own embeddings, and exact cosines of neighbours."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError
 from filelock import FileLock
 
-from move37.memory.embedding import EMBEDDING_NAME, embed
+from move37.memory.embedding import Embedder, WordLlama
 from move37.records import UserError
 
 # Wide enough that the approximate index returns the true neighbours of some thousand texts.
@@ -52,22 +48,38 @@ class Neighbour(NamedTuple):
 class Texts:
     """One collection, embedded on a path or on a Chroma server by URL; threads may share it."""
 
-    def __init__(self, where: Path | str, name: str) -> None:
+    def __init__(
+        self, where: Path | str, name: str, embedder: Embedder | None = None, *, replace: bool
+    ) -> None:
         """Open the collection, made when it does not exist.
 
+        A collection of another embedding model is dropped and begun anew with `replace`, which is
+        for what can be made again.
+
         Raises:
-            UserError: the path or the server cannot be used.
+            UserError: the path or the server cannot be used, or the collection was filled by
+                another embedding model and is not to be replaced.
         """
         self._where = str(where)
+        self._embedder = embedder or WordLlama()
         with _opening, chroma_errors(self._where), _between_processes(where):
             self._client = _client(where)
-            self._collection = _collection(self._client, f"move37-{name}")
+            try:
+                self._collection = _collection(
+                    self._client, f"move37-{name}", self._embedder.name, replace
+                )
+            except BaseException:
+                self._close()
+                raise
 
     def close(self) -> None:
         """Let go of the engine or the connection."""
         with _opening:
-            if isinstance(self._client, Client):
-                self._client.close()
+            self._close()
+
+    def _close(self) -> None:
+        if isinstance(self._client, Client):
+            self._client.close()
 
     def known(self) -> dict[str, Mapping[str, Any]]:
         """Return the metadata of all texts by id."""
@@ -84,7 +96,7 @@ class Texts:
         with chroma_errors(self._where):
             self._collection.upsert(
                 ids=list(ids),
-                embeddings=embed(texts),
+                embeddings=self._embedder.embed(texts),
                 documents=list(texts),
                 metadatas=[dict(metadata) for metadata in metadatas],
             )
@@ -99,7 +111,7 @@ class Texts:
         self, query: str, k: int, where: Mapping[str, Any] | None = None
     ) -> list[Neighbour]:
         """Return up to `k` neighbours, the nearest first, of those that `where` lets through."""
-        vector = embed([query])
+        vector = self._embedder.embed([query])
         with chroma_errors(self._where):
             found = self._collection.query(
                 query_embeddings=vector,
@@ -153,17 +165,22 @@ def _client(where: Path | str) -> ClientAPI:
         ) from error
 
 
-def _collection(client: ClientAPI, name: str) -> chromadb.Collection:
-    made = {"embedding": EMBEDDING_NAME}
+def _collection(client: ClientAPI, name: str, embedding: str, replace: bool) -> chromadb.Collection:
     for _ in range(2):
         collection = client.get_or_create_collection(
             name,
             embedding_function=None,
-            metadata=made,
+            metadata={"embedding": embedding},
             configuration=CreateCollectionConfiguration(hnsw=INDEX),
         )
-        if (collection.metadata or {}).get("embedding") == EMBEDDING_NAME:
+        found = (collection.metadata or {}).get("embedding")
+        if found == embedding:
             return collection
+        if not replace:
+            raise UserError(
+                f"{name} was built with the embedding model {found}, not with {embedding}: "
+                "build it again with `move37 cognition build --rebuild`, or set MOVE37_EMBEDDING"
+            )
         client.delete_collection(name)
     raise UserError(f"the Chroma collection {name} keeps changing: another version writes it")
 

@@ -1,13 +1,13 @@
 """The one vocabulary that papers, proposals and the offline designer share.
 
 `MECHANISMS` are parts of a token mixer: papers are tagged with them, proposals name them, and the
-offline grammar composes the first block of them. `PRACTICES` are ways to find, train and measure
+offline grammar composes those of `DESIGNED`. `PRACTICES` are ways to find, train and measure
 mixers: papers alone carry them. `FAMILIES` sort the papers.
 """
 
 from typing import Final
 
-MECHANISMS: Final[dict[str, str]] = {
+DESIGNED: Final[dict[str, str]] = {
     "delta-rule": "the state subtracts what it already recalls for a key before it writes",
     "gated-delta-rule": "delta rule whose state also decays by a gate before each write",
     "linear-attention": "additive outer-product state read by the query, without softmax",
@@ -37,6 +37,9 @@ MECHANISMS: Final[dict[str, str]] = {
     "state-expansion": "keys or values are wider than the head, so the state holds more",
     "direct-copy": "the token's own projection is a path beside the memory",
     "multi-timescale": "heads or paths forget at different speeds by construction",
+}
+
+MECHANISMS: Final[dict[str, str]] = DESIGNED | {
     # Transition of the state.
     "channel-decay": "each channel of the key, or of the state, has a decay of its own",
     "decoupled-erase": "what is erased and what is written have gates or keys of their own",

@@ -75,8 +75,8 @@ def examine(settings: Settings) -> list[Finding]:
         seccomp_filter,
         lambda: attack(settings),
         lambda: isolation(settings),
-        embedding,
-        papers,
+        lambda: embedding(settings),
+        lambda: papers(settings),
         lambda: database(settings),
         *(lambda role=role: model(role, settings) for role in ROLES),
         tier,
@@ -265,24 +265,28 @@ def isolation(settings: Settings) -> Finding:
 # --- what is installed and configured ----------------------------------------------------------
 
 
-def embedding() -> Finding:
-    """Embed one word with the model that a package carries."""
-    from move37.memory.embedding import EMBEDDING_NAME, embed
+def embedding(settings: Settings) -> Finding:
+    """Embed one word with the model that is set."""
+    from move37.agents.models import embedder
 
     advice = "install the package again: pip install --force-reinstall wordllama"
     try:
-        width = embed(["probe"]).shape[1]
+        model = embedder(settings)
+        width = model.embed(["probe"]).shape[1]
+    except UserError as error:
+        return Finding(name="embedding", ok=False, detail=_line(error), advice="see .env.example")
     except (ImportError, OSError, ValueError) as error:
         return Finding(name="embedding", ok=False, detail=_line(error), advice=advice)
-    return Finding(name="embedding", ok=True, detail=f"{EMBEDDING_NAME}, {width} dimensions")
+    return Finding(name="embedding", ok=True, detail=f"{model.name}, {width} dimensions")
 
 
-def papers() -> Finding:
-    """Count the papers and lessons of the cognition base."""
-    from move37.memory.library import load_library
+def papers(settings: Settings) -> Finding:
+    """Count the papers and lessons of the cognition base, those of the user among them."""
+    from move37.graph.lab import own_papers
+    from move37.memory.library import PAPERS, load_library
 
     try:
-        library = load_library()
+        library = load_library(PAPERS, own_papers(settings))
     except UserError as error:
         return Finding(name="cognition", ok=False, detail=_line(error), advice="mend that file")
     lessons = sum(len(paper.cognitions()) for paper in library)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -48,12 +48,36 @@ class Cognition(Value):
     try_with: tuple[str, ...] = ()
 
 
-class Lesson(Value):
-    """One sentence learned from an experiment, with the number of the experiment it rests on."""
+Effect = Literal["helped", "hurt", "failed", "unclear"]
 
+
+class Lesson(Value):
+    """One sentence that an analyst learned from an experiment, and what became of it since.
+
+    `changed` are the mechanisms by which the experiment differs from its parent (`+tag` added,
+    `-tag` removed) and `effect` is what they did to the loss, by more than the noise or `unclear`:
+    both are read off the record. `supports` and `contradicts` are the later experiments whose
+    analysts found so.
+    """
+
+    id: str
     text: str
     experiment: int
     mechanisms: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    effect: Effect = "unclear"
+    supports: tuple[int, ...] = ()
+    contradicts: tuple[int, ...] = ()
+
+    @property
+    def standing(self) -> float:
+        """The share of experiments that speak for it, after one more of either kind (Laplace).
+
+        Its own experiment counts for it, so a fresh lesson has 2/3; four that contradict it leave
+        2/7.
+        """
+        for_it, against = 1 + len(self.supports), len(self.contradicts)
+        return (for_it + 1) / (for_it + against + 2)
 
 
 # --- select ------------------------------------------------------------------------------------
@@ -86,6 +110,8 @@ class Proposal(Value):
     """A design: its idea, the effect that is expected of it, and its code.
 
     `expected_gain` is the predicted fall of held-out loss against the parent in nats per byte.
+    `shown` are the ids of all cognition and lessons that its author was shown, in order; of these
+    it says that it used `cognition_ids` and `lesson_ids`.
     """
 
     name: str = Field(min_length=1, max_length=80)
@@ -95,6 +121,8 @@ class Proposal(Value):
     mechanisms: tuple[str, ...] = ()
     code: str = Field(min_length=1, max_length=65536)
     cognition_ids: tuple[str, ...] = ()
+    lesson_ids: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     revision: int = 0
 
 
@@ -296,13 +324,18 @@ class Judgement(Value):
 
 
 class Analysis(Value):
-    """Why the result came out as it did, and what to look up next."""
+    """Why the result came out as it did, and what to look up next.
+
+    `supports` and `contradicts` are ids of earlier lessons that the analyst was shown.
+    """
 
     summary: str = Field(min_length=1, max_length=8000)
     expectation_met: bool
     cause: str
     lessons: tuple[str, ...] = ()
     query: str = ""
+    supports: tuple[str, ...] = ()
+    contradicts: tuple[str, ...] = ()
 
 
 # --- archive -----------------------------------------------------------------------------------
@@ -353,11 +386,15 @@ class Experiment(Value):
         return self.judgement.fitness if self.judgement else None
 
 
+Part = Literal["analysis", "cognition", "novelty"]
+
+
 class CampaignConfig(Value):
     """Everything that shapes the results of a campaign; stored with it.
 
     `batch` experiments see the same pool (the paper's batched update), so that as many may run
-    side by side and the record does not depend on which of them ends first.
+    side by side and the record does not depend on which of them ends first. `without` names the
+    parts of the loop that are left out, to measure what they are worth.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -372,12 +409,20 @@ class CampaignConfig(Value):
     text: str | None = None
     max_revisions: int = Field(default=3, ge=0, le=10)
     max_repeats: int = Field(default=3, ge=0, le=10)
+    without: tuple[Part, ...] = ()
+
+    @field_validator("without")
+    @classmethod
+    def _in_one_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(sorted(set(parts)))
 
     @property
     def id(self) -> str:
         """Content hash of the configuration without its size, so that a campaign may grow."""
-        shaped = self.model_dump(exclude={"experiments", "budget_seconds"})
-        return content_id(shaped)
+        # A part that is not left out says nothing: campaigns from before there was a choice keep
+        # their ids.
+        silent = {"experiments", "budget_seconds"} | (set() if self.without else {"without"})
+        return content_id(self.model_dump(exclude=silent))
 
 
 class Campaign(Value):

@@ -13,6 +13,7 @@ from move37.records import UserError
 
 ROLES = ("researcher", "engineer", "judge", "analyst")
 OFFLINE = "offline:grammar"
+EMBEDDING = "wordllama"
 
 
 class Settings(BaseSettings):
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
     cache: Path = Path("~/.cache/move37")
     database_url: str | None = None
     chroma_url: str | None = None
+    embedding: str = EMBEDDING
     model: str = OFFLINE
     researcher_model: str | None = None
     engineer_model: str | None = None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool, ToolException, tool
 
-from move37.records import Cognition, Experiment, Measured
+from move37.memory.vocabulary import FAMILIES
+from move37.records import Cognition, Experiment, Lesson, Measured
 from move37.tools.fencing import fence, one_line
 from move37.tools.showing import code_block, losses, show_experiment
 from move37.tools.workbench import Workbench
@@ -29,6 +30,17 @@ def show_cognition(items: Sequence[Cognition]) -> str:
         head = f"[{item.id}] {one_line(item.title, 160)} ({item.year}); mechanisms: {tags}"
         blocks.append(f"{head}\n{fence(text, 'paper')}")
     return "\n\n".join(blocks)
+
+
+def show_lessons(lessons: Sequence[Lesson]) -> str:
+    """Return lessons of this campaign, one line each, with what later experiments said of them."""
+    lines = [
+        f"[{one.id}] experiment {one.experiment} ({', '.join(one.changed) or 'no tag changed'}: "
+        f"{one.effect}), {len(one.supports)} later for it, {len(one.contradicts)} against: "
+        f"{one_line(one.text, 600)}"
+        for one in lessons
+    ]
+    return fence("\n".join(lines), "lessons") if lines else "none"
 
 
 def show_comparison(first: Experiment, second: Experiment) -> str:
@@ -74,14 +86,6 @@ def _needed(bench: Workbench, number: int) -> Experiment:
 def knowledge_tools(bench: Workbench) -> list[BaseTool]:
     """Return the tools that read what is known."""
 
-    @tool(response_format="content_and_artifact")
-    def search_cognition(query: str, k: int = 4) -> tuple[str, list[dict[str, object]]]:
-        """Search the lessons of published papers for a situation or a problem."""
-        if not query.strip():
-            raise ToolException("the query is empty; describe the problem in a sentence")
-        found = bench.search(one_line(query, 1000), min(max(k, 1), MOST_HITS))
-        return show_cognition(found), [item.model_dump(mode="json") for item in found]
-
     @tool
     def read_experiment(number: int) -> str:
         """Return idea, result, analysis and code of an earlier experiment of this campaign."""
@@ -100,4 +104,45 @@ def knowledge_tools(bench: Workbench) -> list[BaseTool]:
         except ValueError as error:
             raise ToolException(f"no template {one_line(name, 60)!r}: {error}") from None
 
-    return [search_cognition, read_experiment, compare_experiments, read_template]
+    return [*_searches(bench), read_experiment, compare_experiments, read_template]
+
+
+def _searches(bench: Workbench) -> list[BaseTool]:
+    """Return the searches that this campaign has."""
+    search, recall = bench.search, bench.recall
+
+    @tool(response_format="content_and_artifact")
+    def search_cognition(
+        query: str, k: int = 4, families: tuple[str, ...] = (), since: int | None = None
+    ) -> tuple[str, list[dict[str, object]]]:
+        """Search the lessons of published papers for a situation or a problem.
+
+        families and since (a year) narrow it down; leave them out to search all papers.
+        """
+        assert search is not None
+        unknown = [family for family in families if family not in FAMILIES]
+        if unknown:
+            known = ", ".join(FAMILIES)
+            raise ToolException(f"no family {one_line(unknown[0], 60)!r}; there are {known}")
+        found = search(_question(query), min(max(k, 1), MOST_HITS), families, since)
+        return show_cognition(found), [item.model_dump(mode="json") for item in found]
+
+    @tool(response_format="content_and_artifact")
+    def search_lessons(query: str, k: int = 4) -> tuple[str, list[dict[str, object]]]:
+        """Search what earlier experiments of this campaign taught."""
+        assert recall is not None
+        found = recall(_question(query), min(max(k, 1), MOST_HITS))
+        return show_lessons(found), [item.model_dump(mode="json") for item in found]
+
+    return [*([search_cognition] if search else []), *([search_lessons] if recall else [])]
+
+
+def _question(query: str) -> str:
+    """Return a query on one line.
+
+    Raises:
+        ToolException: it is empty.
+    """
+    if not query.strip():
+        raise ToolException("the query is empty; describe the problem in a sentence")
+    return one_line(query, 1000)

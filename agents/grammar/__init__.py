@@ -18,10 +18,10 @@ from move37.agents.grammar.variation import (
     mutate,
     repair,
 )
-from move37.memory.vocabulary import MECHANISMS
+from move37.memory.vocabulary import DESIGNED
 
 __all__ = [
-    "MECHANISMS",
+    "DESIGNED",
     "ROOT",
     "Change",
     "Edit",

@@ -27,6 +27,7 @@ from move37.records import (
     Failed,
     GateReport,
     GateResult,
+    Lesson,
     Measured,
     Noise,
     Proposal,
@@ -173,6 +174,7 @@ LESSON = Cognition(
     context="language modelling and recall",
     mechanisms=("gated-delta-rule", "learned-decay"),
 )
+LEARNED = Lesson(id="lesson-1.1", text="Decay helps.", experiment=1, changed=("+learned-decay",))
 PROPOSAL = Proposal(
     name="try",
     motivation="Why not.",
@@ -216,7 +218,8 @@ def bench(
         path=folder / "candidate.py",
         check=check,
         rehearse=rehearse,
-        search=lambda _, k: (LESSON,)[:k],
+        search=lambda _query, k, _families, _since: (LESSON,)[:k],
+        recall=lambda _, k: (LEARNED,)[:k],
         experiment=experiment,
         template=template,
     )

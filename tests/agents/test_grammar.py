@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from move37.agents.grammar import (
-    MECHANISMS,
+    DESIGNED,
     ROOT,
     Change,
     Edit,
@@ -140,7 +140,7 @@ def test_root_carries_the_mechanisms_of_the_template() -> None:
 
 def test_every_mechanism_of_the_vocabulary_is_reachable_and_argued_for() -> None:
     tags = {tag for values in TAGS.values() for group in values.values() for tag in group}
-    assert tags == set(MECHANISMS) == set(CASES)
+    assert tags == set(DESIGNED) == set(CASES)
     assert set(TAGS) == set(TITLES) == set(Genome.model_fields)
 
 

@@ -40,7 +40,7 @@ def design(folder: Path, attempt: int = 0, number: int = 3) -> Proposal:
 def test_the_researcher_designs_through_its_tools(tmp_path: Path) -> None:
     queries: list[str] = []
 
-    def search(query: str, k: int) -> tuple[Cognition, ...]:
+    def search(query: str, *_: object) -> tuple[Cognition, ...]:
         queries.append(query)
         return (LESSON,)
 

@@ -63,7 +63,7 @@ def test_dollar_signs_in_code_and_papers_are_only_text() -> None:
 def test_the_researcher_is_told_noise_lessons_refusals_and_payoffs() -> None:
     brief = research_brief().model_copy(
         update={
-            "lessons": (Lesson(text="Decay helps.", experiment=2),),
+            "lessons": (Lesson(id="lesson-2.1", text="Decay helps.", experiment=2),),
             "refused": ("repeats experiment 1",),
             "payoffs": {"learned-decay": 0.1, "token-shift": -0.2},
             "noise": NOISE,
@@ -71,6 +71,7 @@ def test_the_researcher_is_told_noise_lessons_refusals_and_payoffs() -> None:
     )
     text = message(brief).text
     assert "text: mean 2.3100, SD 0.0200 over 5 seeds" in text
-    assert "experiment 2: Decay helps." in text
+    assert "[lesson-2.1] experiment 2 (no tag changed: unclear), 0 later for it" in text
+    assert "0 against: Decay helps." in text
     assert "repeats experiment 1" in text
     assert text.index("learned-decay: +0.1000") < text.index("token-shift: -0.2000")

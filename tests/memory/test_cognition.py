@@ -13,7 +13,7 @@ import pytest
 from chromadb.config import Settings
 
 from move37.memory.cognition import CognitionBase
-from move37.memory.embedding import DIMENSIONS, EMBEDDING_NAME, embed
+from move37.memory.embedding import DIMENSIONS, WordLlama
 from move37.memory.library import PAPERS, load_library, load_paper
 from move37.memory.vocabulary import MECHANISMS, PRACTICES
 from move37.records import UserError
@@ -58,47 +58,60 @@ def papers(tmp_path: Path) -> Path:
 
 def test_the_library_holds_enough_papers_and_each_is_cited_once() -> None:
     library = load_library()
-    assert len(library) >= 14
-    assert len({paper.arxiv_id for paper in library}) == len(library)
+    assert len(library) >= 120
+    cited = [paper.arxiv_id for paper in library if paper.arxiv_id]
+    assert len(set(cited)) == len(cited)
     assert len({paper.title for paper in library}) == len(library)
 
 
 def test_an_observation_finds_the_lesson_that_answers_it(base: CognitionBase) -> None:
-    assert base.build() == len(base.lessons())
+    assert base.build().changed == len(base.lessons())
     found = base.search("parity and counting stay at chance level", k=3)
     assert found[0].paper_id == "negative-eigenvalues"
     assert len(found) == 3
     assert all(set(one.mechanisms) <= {*MECHANISMS, *PRACTICES} for one in found)
 
 
-def test_an_unbuilt_base_finds_nothing(base: CognitionBase) -> None:
-    assert base.search("anything") == ()
+def test_an_unbuilt_base_is_searched_by_its_words_alone(base: CognitionBase) -> None:
+    assert base.search("parity and counting", mode="dense") == ()
+    found = base.search("parity and counting")
+    assert found == base.search("parity and counting", mode="lexical")
+    assert found
+
+
+def test_a_query_without_a_word_finds_nothing_by_words(base: CognitionBase) -> None:
+    assert base.search('"* OR (', mode="lexical") == ()
 
 
 def test_building_again_changes_only_what_changed(papers: Path, tmp_path: Path) -> None:
-    base = CognitionBase(tmp_path / "chroma", papers)
-    assert [base.build(), base.build()] == [2, 0]
+    base = CognitionBase(tmp_path / "chroma", [papers])
+    assert [base.build().changed, base.build().changed] == [2, 0]
     base.close()
     (papers / "two.toml").write_text(PAPER.replace('"one"', '"two"'))
     (papers / "one.toml").unlink()
-    again = CognitionBase(tmp_path / "chroma", papers)
-    assert again.build() == 2
+    again = CognitionBase(tmp_path / "chroma", [papers])
+    assert again.build() == (1, 1, 1)
     assert [one.id for one in again.search("memory")] == ["two-1"]
     again.close()
 
 
-def test_a_base_of_another_embedding_is_built_anew(papers: Path, tmp_path: Path) -> None:
+def test_a_base_of_another_embedding_stays_until_it_is_to_be_replaced(
+    papers: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "chroma"
     client = chromadb.PersistentClient(path, Settings(anonymized_telemetry=False))
     old = client.create_collection(
         "move37-cognition", metadata={"embedding": "other"}, embedding_function=None
     )
     old.add(ids=["old"], embeddings=np.ones((1, 2), dtype=np.float32), metadatas=[{"hash": "x"}])
-    base = CognitionBase(path, papers)
-    assert base.build() == 2
+    with pytest.raises(UserError, match=r"model other, not .* `move37 cognition build --rebuild`"):
+        CognitionBase(path, [papers])
+    assert client.get_collection("move37-cognition", embedding_function=None).count() == 1
+    base = CognitionBase(path, [papers], replace=True)
+    assert base.build() == (2, 0, 2)
     assert len(base.search("memory")) == 2
     fresh = client.get_collection("move37-cognition", embedding_function=None)
-    assert fresh.metadata == {"embedding": EMBEDDING_NAME}
+    assert fresh.metadata == {"embedding": WordLlama.name}
     base.close()
 
 
@@ -106,7 +119,7 @@ def test_threads_may_open_and_search_at_once(papers: Path, tmp_path: Path) -> No
     found: list[list[str]] = []
 
     def work() -> None:
-        base = CognitionBase(tmp_path / "chroma", papers)
+        base = CognitionBase(tmp_path / "chroma", [papers])
         base.build()
         found.extend([one.id for one in base.search("it forgets too much")] for _ in range(5))
         base.close()
@@ -155,16 +168,16 @@ def test_a_path_or_server_that_cannot_be_used_is_a_user_error(tmp_path: Path) ->
 
 def test_embeddings_have_unit_length_and_do_not_depend_on_their_neighbours() -> None:
     texts = ["the delta rule", "a much longer text about decay and gates " * 20, ""]
-    vectors = embed(texts)
+    vectors = WordLlama().embed(texts)
     assert vectors.shape == (3, DIMENSIONS)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1.0, 1.0, 0.0])
-    assert np.array_equal(vectors[:1], embed(texts[:1]))
-    assert embed([]).shape == (0, DIMENSIONS)
+    assert np.array_equal(vectors[:1], WordLlama().embed(texts[:1]))
+    assert WordLlama().embed([]).shape == (0, DIMENSIONS)
 
 
 def test_embedding_leaves_logging_as_it_was() -> None:
     script = (
-        "import logging; from move37.memory.embedding import embed; embed(['x']);"
+        "import logging; from move37.memory.embedding import WordLlama; WordLlama().embed(['x']);"
         "assert logging.getLogger().handlers == [], logging.getLogger().handlers;"
         "assert logging.getLogger().level == logging.WARNING"
     )
