@@ -81,4 +81,12 @@ class AnalystBrief(Value):
     noise: dict[str, Noise]
 
 
-Brief = ResearchBrief | EngineerBrief | JudgeBrief | AnalystBrief
+class ReaderBrief(Value):
+    """A text that a user wants in the cognition base, and the facts that are known of it."""
+
+    name: str
+    facts: dict[str, str | int]
+    text: str
+
+
+Brief = ResearchBrief | EngineerBrief | JudgeBrief | AnalystBrief | ReaderBrief

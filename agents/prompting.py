@@ -9,8 +9,16 @@ from string import Template
 
 from langchain_core.messages import HumanMessage
 
-from move37.agents.briefs import AnalystBrief, Brief, EngineerBrief, JudgeBrief, ResearchBrief
-from move37.memory.vocabulary import MECHANISMS
+from move37.agents.briefs import (
+    AnalystBrief,
+    Brief,
+    EngineerBrief,
+    JudgeBrief,
+    ReaderBrief,
+    ResearchBrief,
+)
+from move37.memory.intake import TEXT_LIMIT
+from move37.memory.vocabulary import FAMILIES, MECHANISMS, PRACTICES
 from move37.records import Candidate, Judgement, Measured, Noise, Proposal
 from move37.tools.fencing import fence, one_line
 from move37.tools.knowledge import show_cognition, show_lessons
@@ -77,6 +85,8 @@ def _rendered(brief: Brief) -> tuple[str, dict[str, str]]:
             return "judge", _judge(brief)
         case AnalystBrief():
             return "analyst", _analyst(brief)
+        case ReaderBrief():
+            return "reader", _reader(brief)
 
 
 def _research(brief: ResearchBrief) -> dict[str, str]:
@@ -146,6 +156,19 @@ def _analyst(brief: AnalystBrief) -> dict[str, str]:
         "lessons": show_lessons(brief.lessons),
         "noise": _noise(brief.noise),
         "code": code_block(brief.proposal.code),
+    }
+
+
+def _reader(brief: ReaderBrief) -> dict[str, str]:
+    """Return the values of the reader's message."""
+    facts = [f"- {key}: {one_line(str(value), 300)}" for key, value in brief.facts.items()]
+    tags = [f"- {tag}: {meaning}" for tag, meaning in (MECHANISMS | PRACTICES).items()]
+    return {
+        "name": one_line(brief.name, 200),
+        "facts": "\n".join(facts) or "none",
+        "families": ", ".join(FAMILIES),
+        "tags": "\n".join(tags),
+        "text": fence(brief.text, "paper", TEXT_LIMIT),
     }
 
 

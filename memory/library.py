@@ -16,16 +16,21 @@ PAPERS = Path(__file__).parent / "papers"
 Place = Annotated[str, StringConstraints(pattern=r"^(op|template|fla):[A-Za-z][A-Za-z0-9_]*$")]
 
 
+Observation = Annotated[str, StringConstraints(min_length=30, max_length=300)]
+
+
 class Entry(Value):
     """One lesson of a paper.
 
-    `scenario` words the symptom as an analyst would; `algorithm` is plain mathematics with cost
+    `scenario` words the symptom as an analyst would, and `seen_as` are other observations in which
+    the same weakness shows; `algorithm` is plain mathematics with cost
     and state size, enough to write the code; `context` says what it improved on, where it fails and
     what followed. `mechanisms` are tags of `memory/vocabulary.py`; `try_with` names where it can be
     tried: `op:` and `template:` of ours, `fla:` a public name of fla-core.
     """
 
     scenario: str = Field(min_length=60, max_length=500)
+    seen_as: tuple[Observation, ...] = Field(default=(), max_length=6)
     algorithm: str = Field(min_length=120, max_length=2400)
     context: str = Field(min_length=60, max_length=1200)
     mechanisms: tuple[str, ...] = Field(min_length=1, max_length=8)
@@ -70,6 +75,7 @@ class Paper(Value):
                 year=self.year,
                 family=self.family,
                 scenario=_flow(entry.scenario),
+                seen_as=entry.seen_as,
                 algorithm=entry.algorithm.strip(),
                 context=_flow(entry.context),
                 mechanisms=entry.mechanisms,

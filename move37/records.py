@@ -31,7 +31,7 @@ def content_id(*parts: object, length: int = 12) -> str:
 
 
 class Cognition(Value):
-    """One lesson distilled from a paper; `scenario` is what is embedded and searched.
+    """One lesson distilled from a paper; `scenario` and `seen_as` are what is searched.
 
     `try_with` names where it can be tried: `op:` and `template:` of ours, `fla:` of fla-core.
     """
@@ -44,6 +44,7 @@ class Cognition(Value):
     scenario: str
     algorithm: str
     context: str
+    seen_as: tuple[str, ...] = ()
     mechanisms: tuple[str, ...] = ()
     try_with: tuple[str, ...] = ()
 

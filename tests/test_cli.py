@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from move37.arch_templates.catalog import template_source
-from move37.cli import parse_budget
+from move37.cli.running import parse_budget
 from move37.records import UserError
 
 

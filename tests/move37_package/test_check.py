@@ -14,8 +14,8 @@ import psutil
 import pytest
 import typer
 
-from move37 import cli
 from move37.arch_templates.catalog import template_source
+from move37.cli import judging
 from move37.evaluation.isolation.nursery import NurseryLost
 from move37.evaluation.isolation.obtain import Isolation
 from move37.records import Cost, Failed, UserError
@@ -150,13 +150,13 @@ def child_of(pid: int, module: str) -> psutil.Process:
 def test_a_judge_that_is_lost_or_broken_exits_as_not_judged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(UserError, match="died before there was a verdict"), cli._judging():
+    with pytest.raises(UserError, match="died before there was a verdict"), judging._judging():
         raise NurseryLost
-    with pytest.raises(typer.Exit) as broken, cli._judging():
+    with pytest.raises(typer.Exit) as broken, judging._judging():
         raise RuntimeError("a box did not start")
     assert broken.value.exit_code == 2
     assert "a box did not start" in capsys.readouterr().err
-    with pytest.raises(typer.Exit) as stopped, cli._judging():
+    with pytest.raises(typer.Exit) as stopped, judging._judging():
         raise KeyboardInterrupt
     assert stopped.value.exit_code == 130
 
@@ -169,22 +169,22 @@ def test_what_a_candidate_raised_keeps_its_gates_and_log_in_the_report() -> None
         gates=sample.gates(broken=True),
         cost=Cost(gate_seconds=1.6),
     )
-    report = cli.check_report("a.py", failed, WALLED)
+    report = judging.check_report("a.py", failed, WALLED)
     assert (report["verdict"], report["stage"], report["log"]) == ("failed", "gate", "Traceback")
     assert report["seconds"] == 1.4
     timeout = Failed(stage="timeout", reason="60 s", cost=Cost(gate_seconds=60.0))
-    assert cli.check_report("a.py", timeout, WALLED)["seconds"] == 60.0
-    assert cli.check_report("a.py", timeout, WALLED)["gates"] == []
+    assert judging.check_report("a.py", timeout, WALLED)["seconds"] == 60.0
+    assert judging.check_report("a.py", timeout, WALLED)["gates"] == []
 
 
 def test_the_report_names_the_isolation_and_what_is_missing() -> None:
     bare = Isolation(
         mode="off", raised=(), missing={"seccomp": "off"}, open={"reads a file": "secret"}
     )
-    told = cli.check_report("a.py", sample.gates(), bare)["isolation"]
+    told = judging.check_report("a.py", sample.gates(), bare)["isolation"]
     assert isinstance(told, dict)
     assert told["tier"] == "clean-environment"
     assert told["complete"] is False
     assert told["open"] == {"reads a file": "secret"}
-    passed = cli.check_report("a.py", sample.gates(), WALLED)
+    passed = judging.check_report("a.py", sample.gates(), WALLED)
     assert json.loads(json.dumps(passed)) == passed | {"isolation": passed["isolation"]}

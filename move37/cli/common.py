@@ -1,0 +1,57 @@
+"""What several commands share: options, the store, exit codes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from move37.records import UserError
+from move37.settings import Settings
+
+if TYPE_CHECKING:
+    from move37.memory.store import Store
+    from move37.records import Campaign
+
+CampaignName = Annotated[
+    str | None, typer.Option("--campaign", "-c", help="Name of the campaign; default: the latest.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+TierName = Annotated[
+    str, typer.Option("--tier", "-t", help="smoke, laptop, or the path of a .toml file.")
+]
+TextPath = Annotated[
+    str | None, typer.Option("--text", help="Train on this file or folder of text instead.")
+]
+EXIT_FAILED, EXIT_USER, EXIT_STOPPED = 1, 2, 130
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the experiment store of this home."""
+    from move37.graph import lab
+
+    return lab.open_store(settings)
+
+
+def campaign_of(store: Store, name: str | None) -> Campaign:
+    """Return the campaign of this name, or the latest one.
+
+    Raises:
+        UserError: there is none.
+    """
+    campaigns = store.campaigns()
+    if not campaigns:
+        raise UserError("there is no campaign yet; start one with: move37 run")
+    if name is None:
+        return max(campaigns, key=lambda c: c.created)
+    for found in campaigns:
+        if found.config.name == name:
+            return found
+    names = ", ".join(c.config.name for c in campaigns[-5:])
+    raise UserError(f"there is no campaign {name!r}; the latest are {names}")
+
+
+def print_json(value: object) -> None:
+    """Print a value for a program."""
+    typer.echo(json.dumps(value, indent=1))

@@ -1,0 +1,19 @@
+"""`doctor`."""
+
+from __future__ import annotations
+
+from move37.cli.common import AsJson, print_json
+from move37.settings import load_settings
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has and lacks, and which tier fits, one line each."""
+    from move37.display import console, findings_view
+    from move37.doctor import examine
+
+    findings = examine(load_settings())
+    if as_json:
+        print_json([finding.model_dump() for finding in findings])
+        return
+    rows = [(f.name, f.ok, f.detail, "" if f.ok else f.advice) for f in findings]
+    console().print(findings_view(rows))

@@ -1,0 +1,146 @@
+"""`move37 run`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from move37.cli.common import (
+    EXIT_STOPPED,
+    CampaignName,
+    TextPath,
+    TierName,
+    campaign_of,
+    open_store,
+)
+from move37.cli.looking import report_of
+from move37.records import UserError
+from move37.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from move37.records import CampaignConfig
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def run(
+    experiments: Annotated[
+        int | None, typer.Option("--experiments", "-n", help="How many; default 8.", min=1)
+    ] = None,
+    tier: TierName = "laptop",
+    budget: Annotated[
+        str | None, typer.Option(help="Start no experiment after this time, such as 30m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    campaign: CampaignName = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a campaign.")] = False,
+    fitness: Annotated[str, typer.Option(help="calibrated or paper.")] = "calibrated",
+    text: TextPath = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out cognition, analysis or novelty; may be repeated."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
+) -> None:
+    """Run a campaign of experiments, or go on with one."""
+    from move37.graph.lab import complete
+
+    settings = load_settings()
+    seconds = parse_budget(budget) if budget is not None else None
+    if resume:
+        config = _stored_config(settings, campaign, experiments, seconds)
+    else:
+        chosen = {
+            "name": campaign or datetime.now(UTC).strftime("c%Y%m%d-%H%M%S"),
+            "tier": tier,
+            "seed": seed,
+            "experiments": experiments or 8,
+            "budget_seconds": seconds,
+            "fitness": fitness,
+            "text": str(Path(text).expanduser().resolve()) if text else None,
+            "without": tuple(without or ()),
+        }
+        config = complete(_new_config(chosen), settings)
+    _run(config, settings, verbose)
+
+
+def _new_config(chosen: dict[str, Any]) -> CampaignConfig:
+    from pydantic import ValidationError
+
+    from move37.records import CampaignConfig
+
+    try:
+        return CampaignConfig.model_validate(chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"--{first['loc'][0]}: {first['msg']}") from None
+
+
+def _stored_config(
+    settings: Settings, name: str | None, experiments: int | None, seconds: float | None
+) -> CampaignConfig:
+    with open_store(settings) as store:
+        found = campaign_of(store, name)
+        size = max(experiments or 0, found.config.experiments)
+        store.resize(found.config.name, size, seconds)
+    return found.config.model_copy(update={"experiments": size, "budget_seconds": seconds})
+
+
+def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
+    from move37.display import console
+    from move37.graph.campaign import run_campaign
+    from move37.graph.lab import check_request
+    from move37.live import LiveBoard
+    from move37.logs import configure_logs
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    check_request(config, settings)
+    terminal = console()
+    configure_logs(settings.home / config.name, verbose=verbose, quiet=terminal.is_terminal)
+    try:
+        with LiveBoard(config, terminal) as board:
+            run_campaign(config, settings, board.update)
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; go on with: move37 run --resume --campaign {config.name}", err=True)
+        sys.stdout.flush()
+        # A provider that hangs must not hold the terminal; every write so far is on the disk.
+        os._exit(EXIT_STOPPED)
+    _show_end(config.name, settings)
+
+
+def _show_end(name: str, settings: Settings) -> None:
+    from move37.display import console, family_tree, leaderboard
+    from move37.evaluation.standing import best
+
+    with open_store(settings) as store:
+        found, experiments = campaign_of(store, name), store.experiments(name)
+        path = report_of(found, experiments, settings)
+    console().print(leaderboard(found, experiments))
+    console().print(family_tree(found, experiments))
+    top = best(found, experiments)
+    lines = [f"report     {path}"]
+    if top:
+        lines.append(f"best       {settings.home / name / top.experiment.id / 'candidate.py'}")
+        lines.append(f"look       move37 show {top.experiment.number} --campaign {name}")
+    lines.append(f"go on      move37 run --resume --experiments {len(experiments) + 8} -c {name}")
+    lines.append(f"report     move37 report -c {name}")
+    typer.echo("\n".join(lines))
+
+
+def parse_budget(text: str) -> float:
+    """Return the seconds of a duration such as `90s`, `30m`, `2h` or `1h30m`.
+
+    Raises:
+        UserError: a unit is missing or unknown.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise UserError(f"--budget {text}: write a number with a unit: 90s, 30m, 2h or 1h30m")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
