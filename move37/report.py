@@ -31,6 +31,7 @@ from move37.evaluation.standing import (
     text_noise,
 )
 from move37.files import write_atomically
+from move37.memory.use import origins, payoffs
 from move37.records import (
     Campaign,
     Candidate,
@@ -102,6 +103,8 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         spent=spent,
         total={name: sum(getattr(s, name) for s in spent) for name in PARTS},
         tokens=_tokens(ordered),
+        origins=origins(ordered),
+        paid=payoffs(ordered, root, noise.sd if noise else 0.0),
         figures=figures,
         curves=[name for name in figures if name.startswith("curve-")],
         library=Markup(get_plotlyjs()),

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from move37.display import plain
 from move37.memory.library import Paper
+from move37.memory.use import Origins, Paid
 from move37.records import Cognition
 
 
@@ -46,3 +47,25 @@ def papers_view(papers: Sequence[Paper]) -> RenderableType:
         table.add_row(one.id, str(one.year), one.family, plain(one.title))
     lessons = sum(len(one.cognition) for one in papers)
     return Group(table, Text(f"{len(papers)} papers, {lessons} lessons", style="dim"))
+
+
+def use_view(shares: Origins, paid: Sequence[Paid]) -> RenderableType:
+    """Show the shares of ideas by source, and what each cognition and lesson has paid."""
+    sources = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    sources.add_column("designs")
+    for column in ("how many", *shares.all_shares):
+        sources.add_column(column, justify="right")
+    rows = (("all", shares.ideas, shares.all_shares), ("best", shares.best, shares.best_shares))
+    for name, count, of in rows:
+        sources.add_row(name, str(count), *(f"{100 * share:.0f} %" for share in of.values()))
+    gains = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    gains.add_column("used", overflow="fold")
+    for column in ("shown", "used", "measured", "gain"):
+        gains.add_column(column, justify="right")
+    for one in paid:
+        gain = "not measured" if one.gain is None else f"{one.gain:+.4f} ± {one.noise:.4f}"
+        gains.add_row(plain(one.id), str(one.shown), str(one.used), str(one.measured), gain)
+    told = (
+        "Gain: mean fall of held-out loss against the parent; many are compared, the best flatter."
+    )
+    return Group(sources, gains, Text(told, style="dim"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from move37.cli.common import AsJson, print_json
+from move37.cli.common import AsJson, CampaignName, campaign_of, open_store, print_json
 from move37.records import UserError, Weather
 from move37.settings import OFFLINE, load_settings
 
@@ -76,6 +76,27 @@ def papers(family: Families = None, as_json: AsJson = False) -> None:
         print_json([one.model_dump(mode="json") for one in shown])
     else:
         console().print(papers_view(shown))
+
+
+@app.command()
+def use(campaign: CampaignName = None, as_json: AsJson = False) -> None:
+    """Say where the ideas of a campaign came from, and which papers and lessons paid."""
+    from move37.cli.looking import root_of
+    from move37.display import console
+    from move37.memory.use import origins, payoffs
+    from move37.shelf import use_view
+
+    with open_store(load_settings()) as store:
+        found = campaign_of(store, campaign)
+        experiments = store.experiments(found.config.name)
+    root = root_of(found)
+    sd = found.baseline.noise["text"].sd if found.baseline else 0.0
+    shares, paid = origins(experiments), payoffs(experiments, root, sd)
+    if as_json:
+        told = [one.model_dump(mode="json") for one in paid]
+        print_json({"origins": shares.model_dump(mode="json"), "paid": told})
+    else:
+        console().print(use_view(shares, paid))
 
 
 @app.command()

@@ -81,10 +81,11 @@ def report_of(found: Campaign, experiments: list[Experiment], settings: Settings
     from move37.report import write_report
 
     path = settings.home / found.config.name / "report.html"
-    return write_report(found, experiments, _root(found), path)
+    return write_report(found, experiments, root_of(found), path)
 
 
-def _root(found: Campaign) -> Candidate:
+def root_of(found: Campaign) -> Candidate:
+    """Return the template that a campaign started from, as its experiment 0."""
     from move37.graph.lab import root_candidate
 
     if found.baseline is None:
@@ -99,4 +100,4 @@ def _parent_code(found: Campaign, experiments: list[Experiment], child: Experime
     for experiment in experiments:
         if experiment.number == child.parent and experiment.proposal:
             return experiment.proposal.code
-    return _root(found).code
+    return root_of(found).code
