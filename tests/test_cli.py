@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -129,3 +130,72 @@ def test_when_the_disk_takes_no_more_nothing_is_lost(tmp_path: Path) -> None:
     is_one_clear_line(result, "free space|full|File too large|disk")
     again = move37(tmp_path, "run", "--tier", "smoke", "-n", "1")
     assert again.returncode == 0, again.stderr
+
+
+def test_the_cognition_base_is_built_searched_and_listed(tmp_path: Path) -> None:
+    built = move37(tmp_path, "cognition", "build")
+    assert re.fullmatch(r"(\d+) lessons: \1 embedded, 0 removed\n", built.stdout), built.stderr
+    assert ": 0 embedded, 0 removed" in move37(tmp_path, "cognition", "build").stdout
+    found = move37(
+        tmp_path,
+        "cognition",
+        "search",
+        "parity stays at chance",
+        "-f",
+        "expressivity-theory",
+        "--json",
+    )
+    assert {one["family"] for one in json.loads(found.stdout)} == {"expressivity-theory"}
+    assert "papers" in move37(tmp_path, "cognition", "papers", "-f", "ssm").stdout
+    assert "delta-rule" in move37(tmp_path, "cognition", "tags").stdout
+
+
+def test_without_a_model_a_note_becomes_a_form_and_the_form_a_paper(tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("Heads forget too fast when rows are long.")
+    asked = move37(tmp_path, "cognition", "add", "note.md")
+    assert asked.returncode == 0, asked.stderr
+    form = tmp_path / "papers" / "forms" / "own-note.toml"
+    is_one_clear_line(move37(tmp_path, "cognition", "add", str(form)), "title: ")
+    facts = {"title": "My note", "first_author": "Me", "venue": "note", "family": "ssm"}
+    filled = form.read_text().replace("year = 0", "year = 2031")
+    for field, value in facts.items():
+        filled = filled.replace(f'{field} = ""', f'{field} = "{value}"')
+    for field in ("scenario", "algorithm", "context"):
+        filled = filled.replace(f'{field} = """\n', f'{field} = """\n{"zebra word " * 20}\n')
+    form.write_text(filled.replace("mechanisms = []", 'mechanisms = ["scalar-decay"]'))
+    added = move37(tmp_path, "cognition", "add", str(form))
+    assert ": 1 embedded" in added.stdout or "lessons:" in added.stdout, added.stderr
+    found = move37(tmp_path, "cognition", "search", "zebra", "-k", "1", "--json")
+    assert [one["paper_id"] for one in json.loads(found.stdout)] == ["own-note"]
+    is_one_clear_line(move37(tmp_path, "cognition", "add", str(form)), "already, as own-note")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (("search", "x", "-f", "magic"), {}, "no family 'magic'"),
+        (("add", "nothing.pdf"), {}, "neither a file"),
+        (("add", "2412.06464"), {}, "holds 2412.06464 already, as gated-delta-net"),
+        (("build",), {"MOVE37_CHROMA_URL": "http://127.0.0.1:9"}, "no Chroma server answers"),
+        (("build",), {"MOVE37_EMBEDDING": "magic:vectors"}, "MOVE37_EMBEDDING"),
+        (("build",), {"MOVE37_EMBEDDING": "openai:some"}, "has no key"),
+        (("use",), {}, "there is no campaign"),
+    ],
+)
+def test_wrong_requests_to_the_cognition_base(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    is_one_clear_line(move37(tmp_path, "cognition", *arguments, **environment), said)
+
+
+def test_a_broken_paper_of_the_user_leaves_the_base_as_it_was(tmp_path: Path) -> None:
+    move37(tmp_path, "cognition", "build")
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "bad.toml").write_text('id = "bad"\nyear = ')
+    is_one_clear_line(move37(tmp_path, "cognition", "build"), "bad.toml is not TOML")
+    (tmp_path / "papers" / "bad.toml").unlink()
+    assert ": 0 embedded, 0 removed" in move37(tmp_path, "cognition", "build").stdout
+
+
+def test_a_part_that_does_not_exist_cannot_be_left_out(tmp_path: Path) -> None:
+    is_one_clear_line(move37(tmp_path, "run", "--without", "judge"), "--without: ")
