@@ -1,7 +1,9 @@
 """The cognition base: lessons of papers, found by the symptom that they answer.
 
-Dense search compares the question with the scenarios; lexical search finds the words of titles,
-mechanisms and scenarios; the two rankings are fused.
+Dense search compares the question with the meaning of a lesson (its scenario, the other
+observations of the weakness, its tags, its context); lexical search finds words, those of titles
+and tags before those of formulas; the two rankings are fused. `benchmarks/retrieval.py` measures
+all three; the weights were chosen on its development set.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ Mode = Literal["dense", "lexical", "fused"]
 
 # How far down either ranking is read before they are fused.
 DEPTH = 40
-COLUMNS = {"title": 1.0, "mechanisms": 1.0, "scenario": 1.0}
+COLUMNS = {
+    "title": 1.0,
+    "mechanisms": 1.0,
+    "scenario": 1.0,
+    "seen_as": 0.5,
+    "algorithm": 0.3,
+    "context": 0.3,
+}
 MEANINGS = MECHANISMS | PRACTICES
 
 
@@ -71,7 +80,7 @@ class CognitionBase:
         gone = sorted(known.keys() - self._lessons.keys())
         self._texts.put(
             [one.id for one in changed],
-            [one.scenario for one in changed],
+            [_meaning_of(one) for one in changed],
             [_metadata(one, hashes[one.id]) for one in changed],
         )
         self._texts.drop(gone)
@@ -116,9 +125,23 @@ class CognitionBase:
         return since is None or lesson.year >= since
 
 
-def _words_of(lesson: Cognition) -> tuple[str, str, str]:
-    tags = " ".join(f"{tag} {MEANINGS[tag]}" for tag in lesson.mechanisms)
-    return f"{lesson.title} {lesson.family}", tags, lesson.scenario
+def _meaning_of(lesson: Cognition) -> str:
+    return " ".join((lesson.scenario, *lesson.seen_as, lesson.context, _tags_of(lesson)))
+
+
+def _words_of(lesson: Cognition) -> tuple[str, ...]:
+    return (
+        f"{lesson.title} {lesson.family}",
+        _tags_of(lesson),
+        lesson.scenario,
+        " ".join(lesson.seen_as),
+        lesson.algorithm,
+        lesson.context,
+    )
+
+
+def _tags_of(lesson: Cognition) -> str:
+    return " ".join(f"{tag} {MEANINGS[tag]}" for tag in lesson.mechanisms)
 
 
 def _metadata(lesson: Cognition, mark: str) -> dict[str, str | int]:

@@ -154,7 +154,7 @@ def test_without_a_model_a_note_becomes_a_form_and_the_form_a_paper(tmp_path: Pa
     (tmp_path / "note.md").write_text("Heads forget too fast when rows are long.")
     asked = move37(tmp_path, "cognition", "add", "note.md")
     assert asked.returncode == 0, asked.stderr
-    form = tmp_path / "papers" / "forms" / "own-note.toml"
+    form = tmp_path / "papers" / "forms" / "note.toml"
     is_one_clear_line(move37(tmp_path, "cognition", "add", str(form)), "title: ")
     facts = {"title": "My note", "first_author": "Me", "venue": "note", "family": "ssm"}
     filled = form.read_text().replace("year = 0", "year = 2031")
@@ -166,8 +166,8 @@ def test_without_a_model_a_note_becomes_a_form_and_the_form_a_paper(tmp_path: Pa
     added = move37(tmp_path, "cognition", "add", str(form))
     assert ": 1 embedded" in added.stdout or "lessons:" in added.stdout, added.stderr
     found = move37(tmp_path, "cognition", "search", "zebra", "-k", "1", "--json")
-    assert [one["paper_id"] for one in json.loads(found.stdout)] == ["own-note"]
-    is_one_clear_line(move37(tmp_path, "cognition", "add", str(form)), "already, as own-note")
+    assert [one["paper_id"] for one in json.loads(found.stdout)] == ["note"]
+    is_one_clear_line(move37(tmp_path, "cognition", "add", str(form)), "already, as note")
 
 
 @pytest.mark.parametrize(
