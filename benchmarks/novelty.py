@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 
-from move37.agents import grammar
 from move37.agents.briefs import ResearchBrief
 from move37.agents.offline_design import researcher_turn
 from move37.agents.offline_turn import Done, Turn

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from move37.memory.naming import name_entities
+from move37.memory.scopes import Function
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = ("body", "orelse", "finalbody")
 
 

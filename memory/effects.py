@@ -8,9 +8,12 @@ two mixers that differ in nothing but the draw are one design.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from move37.memory.naming import Entity, Function, Library, is_self, registered, words
+from move37.memory.hazards import captured, freezes, fresh, is_library, library_values
+from move37.memory.naming import Entity, Library, words
+from move37.memory.scopes import Function, is_self, registered
 
 # Any attribute of self: what a method of the program's own reads, for all that is known.
 ALL_OF_SELF = "self.*"
@@ -24,8 +27,6 @@ BUILTINS = words(
     "abs all any bool dict enumerate filter float frozenset int isinstance len list map max min "
     "range repr reversed round set slice sorted str sum tuple type zip"
 )
-LAZY = words("enumerate filter iter map reversed zip")
-STATEFUL = ("BatchNorm", "InstanceNorm", "spectral_norm")
 CONTROL = (
     ast.Return,
     ast.Raise,
@@ -70,15 +71,14 @@ class Effects:
         functions = [node for node in nodes if isinstance(node, Function)]
         self._classes = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
         self._functions = {one.name for one in functions}
-        self._library_values = _library_values(nodes, self._classes)
-        self._captured = _captured(functions, nodes)
+        self._library_values = library_values(nodes, self._classes)
+        self._captured = captured(functions, nodes)
         self._handed_on = any(isinstance(node, ast.Lambda) for node in nodes)
         self._handed_on |= self._hands_on_self(nodes)
         self._fresh: set[str] = set()
         for one in functions:
-            self._fresh |= _fresh(one)
-        # Too clever to be read by rules: everything stays where it is.
-        self.frozen = any(_freezes(node) for node in nodes)
+            self._fresh |= fresh(one)
+        self.frozen = any(freezes(node) for node in nodes)
         self._dirty: set[str] = set()
         while more := {one.name for one in functions if self._is_dirty(one)} - self._dirty:
             self._dirty |= more
@@ -112,52 +112,58 @@ class Effects:
         )
 
     def _add(self, node: ast.AST, effect: Effect) -> None:
-        children = list(ast.iter_child_nodes(node))
+        """Add what a node does, and what its parts do unless that is all the same."""
+        parts: Iterable[ast.AST] = ast.iter_child_nodes(node)
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 effect.writes.add(node.name)
-                children = _run_at_once(node)
+                parts = _run_at_once(node)
             case ast.ClassDef():
-                body = Effect()
-                for child in children:
-                    self._add(child, body)
-                # What a class body defines is its own.
-                effect.writes.add(node.name)
-                effect.reads |= body.reads - body.writes
-                effect.mutates |= body.mutates
-                children = []
-            case ast.Name(ctx=ast.Load()):
-                effect.reads |= {ALL_OF_SELF, node.id} if is_self(node) else {node.id}
-            case ast.Name():
-                effect.writes.add(node.id)
-            case ast.AugAssign():
-                effect.mutates = True
-            case ast.Attribute() if is_self(node.value):
-                self._attribute(node, effect)
-                children = []
-            case ast.Attribute(ctx=ast.Store()):
-                effect.mutates = True
+                self._class(node, effect)
+                parts = ()
+            case ast.Call():
+                parts = self._call(node, effect)
+            case ast.Name() | ast.Attribute() | ast.Subscript():
+                parts = self._place(node, effect)
+            case _:
+                effect.mutates |= isinstance(node, ast.AugAssign)
+                effect.leaves |= isinstance(node, CONTROL)
+        for part in parts:
+            self._add(part, effect)
+
+    def _class(self, node: ast.ClassDef, effect: Effect) -> None:
+        body = Effect()
+        for part in ast.iter_child_nodes(node):
+            self._add(part, body)
+        # What a class body defines is its own.
+        effect.writes.add(node.name)
+        effect.reads |= body.reads - body.writes
+        effect.mutates |= body.mutates
+
+    def _place(
+        self, node: ast.Name | ast.Attribute | ast.Subscript, effect: Effect
+    ) -> Iterable[ast.AST]:
+        """Add what is read or written where a place is named; return the parts still to add."""
+        loads = isinstance(node.ctx, ast.Load)
+        places = effect.reads if loads else effect.writes
+        match node:
+            case ast.Name(id=name):
+                places |= {ALL_OF_SELF, name} if is_self(node) else {name}
+                return ()
+            case ast.Attribute(attr=name) if is_self(node.value):
+                places.add(f"self.{name}")
+                if name in self._functions:
+                    self._own_code(name, effect)
+                return ()
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)) if (
                 name in self._fresh
             ):
                 effect.reads.add(name)
-                places = effect.reads if isinstance(node.ctx, ast.Load) else effect.writes
                 places.add(f"{name}[{key!r}]")
-                children = []
-            case ast.Subscript(ctx=ast.Store()):
-                effect.mutates = True
-            case ast.Call():
-                children = self._call(node, effect)
+                return ()
             case _:
-                effect.leaves |= isinstance(node, CONTROL)
-        for child in children:
-            self._add(child, effect)
-
-    def _attribute(self, node: ast.Attribute, effect: Effect) -> None:
-        places = effect.reads if isinstance(node.ctx, ast.Load) else effect.writes
-        places.add(f"self.{node.attr}")
-        if node.attr in self._functions:
-            self._own_code(node.attr, effect)
+                effect.mutates |= not loads
+                return ast.iter_child_nodes(node)
 
     def _own_code(self, name: str, effect: Effect) -> None:
         """Take account of code of the program's own; an empty name stands for any of it."""
@@ -165,38 +171,43 @@ class Effects:
         if name or self._handed_on:
             effect.reads.add(ALL_OF_SELF)
 
-    def _call(self, call: ast.Call, effect: Effect) -> list[ast.AST]:
-        """Add what calling does; return the parts that are still to be added."""
-        parts: list[ast.AST] = [call.func, *call.args, *call.keywords]
+    def _call(self, call: ast.Call, effect: Effect) -> Iterable[ast.AST]:
+        """Add what calling does; return the parts still to add."""
         effect.mutates |= any(word.arg == "out" for word in call.keywords)
-        named = registered(call)
         match call.func:
-            case ast.Name(id=Library() as path):
-                effect.mutates |= _in_place(path.rpartition(".")[2])
-            case ast.Name(id=name) if name in self._classes:
-                effect.mutates |= "__init__" in self._dirty
-            case ast.Name(id=name) if name in self._functions:
-                effect.mutates |= name in self._dirty
-            case ast.Name(id=Entity()):
-                self._own_code("", effect)
-            case ast.Name(id="super"):
-                effect.leaves = True
             case ast.Name(id=name):
-                effect.mutates |= name not in BUILTINS
-            case ast.Attribute() if named is not None:
-                effect.writes.add(f"self.{named.value!s}")
+                self._call_name(name, effect)
+            case ast.Attribute() if (text := registered(call)) is not None:
+                effect.writes.add(f"self.{text.value!s}")
                 return [*call.args[1:], *call.keywords]
-            case ast.Attribute(attr=name) if is_self(call.func.value):
-                if name not in self._functions and name not in self._library_values:
-                    self._own_code("", effect)
-                effect.mutates |= _in_place(name) and name not in self._library_values
-            case ast.Attribute(attr=name):
-                effect.mutates |= _in_place(name)
-                if name in self._functions:
-                    self._own_code(name, effect)
+            case ast.Attribute(attr=name, value=value):
+                self._call_method(name, is_self(value), effect)
             case _:
                 self._own_code("", effect)
-        return parts
+        return [call.func, *call.args, *call.keywords]
+
+    def _call_name(self, name: str, effect: Effect) -> None:
+        if isinstance(name, Library):
+            effect.mutates |= _in_place(name.rpartition(".")[2])
+        elif name in self._classes:
+            effect.mutates |= "__init__" in self._dirty
+        elif name in self._functions:
+            effect.mutates |= name in self._dirty
+        elif isinstance(name, Entity):
+            self._own_code("", effect)
+        elif name == "super":
+            effect.leaves = True
+        else:
+            effect.mutates |= name not in BUILTINS
+
+    def _call_method(self, name: str, of_self: bool, effect: Effect) -> None:
+        if of_self and name in self._library_values:
+            return
+        effect.mutates |= _in_place(name)
+        if name in self._functions:
+            self._own_code(name, effect)
+        elif of_self:
+            self._own_code("", effect)
 
 
 def _in_place(name: str) -> bool:
@@ -210,81 +221,7 @@ def _run_at_once(function: Function) -> list[ast.AST]:
 
 
 def _calls_more_than_library(node: ast.AST) -> bool:
-    if isinstance(node, ast.Call) and not _is_library(node.func):
+    if isinstance(node, ast.Call) and not is_library(node.func):
         return True
     parts = _run_at_once(node) if isinstance(node, Function) else ast.iter_child_nodes(node)
     return any(_calls_more_than_library(part) for part in parts)
-
-
-def _library_values(nodes: list[ast.AST], classes: set[str]) -> set[str]:
-    """Return the attributes of self that hold only what a library made of values of a library."""
-    good: set[str] = set()
-    bad: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Assign):
-            of_library = isinstance(node.value, ast.Call) and _is_library(node.value.func)
-            names = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
-            of_library = of_library and names.isdisjoint(classes)
-            for target in node.targets:
-                if isinstance(target, ast.Attribute) and is_self(target.value):
-                    (good if of_library else bad).add(target.attr)
-    return good - bad
-
-
-def _is_library(callee: ast.expr) -> bool:
-    return isinstance(callee, ast.Name) and isinstance(callee.id, Library)
-
-
-def _captured(functions: list[Function], nodes: list[ast.AST]) -> set[str]:
-    """Return the names that a function inside a function reads when it is called, not before."""
-    inner: list[ast.AST] = [node for node in nodes if isinstance(node, ast.Lambda)]
-    for one in functions:
-        inner += [node for node in ast.walk(one) if isinstance(node, Function) and node is not one]
-    return {node.id for one in inner for node in ast.walk(one) if isinstance(node, ast.Name)}
-
-
-def _fresh(function: Function) -> set[str]:
-    """Return local containers that have one name only: their entries are places of their own.
-
-    Such a name is bound once, to a literal, and occurs elsewhere with a constant index or in what
-    the function returns.
-    """
-    made: dict[str, int] = {}
-    allowed: dict[str, int] = {}
-    seen: dict[str, int] = {}
-    for node in ast.walk(function):
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=[])):
-                made[name] = made.get(name, 0) + 1
-                allowed[name] = allowed.get(name, 0) + 1
-            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant()):
-                allowed[name] = allowed.get(name, 0) + 1
-            case ast.Return(value=ast.Name(id=name)):
-                allowed[name] = allowed.get(name, 0) + 1
-            case ast.Return(value=ast.Tuple(elts=parts)):
-                for part in parts:
-                    if isinstance(part, ast.Name):
-                        allowed[part.id] = allowed.get(part.id, 0) + 1
-            case ast.Name(id=name):
-                seen[name] = seen.get(name, 0) + 1
-            case _:
-                pass
-    return {name for name, times in made.items() if times == 1 and seen[name] == allowed[name]}
-
-
-def _freezes(node: ast.AST) -> bool:
-    match node:
-        case ast.Global() | ast.Nonlocal():
-            return True
-        case ast.FunctionDef(name=name):
-            return name.startswith("__") and name != "__init__"
-        case ast.Assign(value=ast.GeneratorExp()):
-            return True
-        case ast.Assign(targets=[ast.Name()], value=ast.Call(func=ast.Name(id=name))):
-            return name in LAZY
-        case ast.keyword(arg="inplace", value=value):
-            return not (isinstance(value, ast.Constant) and value.value is False)
-        case ast.Name(id=name):
-            return any(word in name for word in STATEFUL)
-        case _:
-            return False

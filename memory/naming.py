@@ -12,9 +12,20 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import TypeGuard
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-Scope = Function | ast.Lambda | Comprehension
+from move37.memory.scopes import (
+    Function,
+    Scope,
+    bound,
+    children,
+    imports,
+    is_self,
+    members,
+    outside,
+    registered,
+    stored,
+)
+
+Scopes = tuple[dict[str, str], ...]
 
 
 def words(text: str) -> frozenset[str]:
@@ -22,7 +33,6 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-REGISTERS = ("register_buffer", "register_parameter", "register_module", "add_module")
 # Read from outside the program, by the judge or by torch.
 PROTOCOL = words("self TokenMixer forward large_state training train eval extra_repr state_dict")
 # With these an attribute may be reached by its name as text, so attributes keep theirs.
@@ -46,25 +56,10 @@ class Library(str):
 
 def name_entities(tree: ast.Module) -> ast.Module:
     """Return the tree, changed in place, with entities and full names of what is imported."""
-    imports = _imports(tree)
-    own = _Own(tree, imports)
-    _Binder(imports, own).bind(tree, ({},))
+    full = imports(tree)
+    _Binder(full, _Own(tree, full)).bind(tree, ())
     _SpelledOut().visit(tree)
     return tree
-
-
-def is_self(node: ast.AST) -> bool:
-    """Whether a node is the plain name self."""
-    return isinstance(node, ast.Name) and node.id == "self"
-
-
-def registered(call: ast.Call) -> ast.Constant | None:
-    """Return the text by which `self.register_buffer("name", ...)` and its like name something."""
-    known = isinstance(call.func, ast.Attribute) and call.func.attr in REGISTERS
-    if known and is_self(call.func.value) and call.args:  # type: ignore[attr-defined]
-        first = call.args[0]
-        return first if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-    return None
 
 
 class _Binder:
@@ -83,50 +78,63 @@ class _Binder:
             for name in dict.fromkeys(names)
         }
 
-    def bind(self, node: ast.AST, scopes: tuple[dict[str, str], ...]) -> None:
+    def bind(self, node: ast.AST, scopes: Scopes) -> None:
         """Rename within a node."""
+        inner = scopes
         match node:
             case ast.Module():
-                scopes = (self._entities(_stored(node.body)),)
-            case ast.Name():
-                bound = _look_up(node.id, scopes)
-                node.id = bound or Library(self._imports.get(node.id, "")) or node.id
-            case ast.arg():
-                node.arg = _look_up(node.arg, scopes) or node.arg
-            case ast.Attribute() if is_self(node.value):
-                node.attr = self._attributes.get(node.attr, node.attr)
+                inner = (self._entities(stored(node.body)),)
+            case ast.ClassDef():
+                own = {one: self._attributes.get(one, one) for one in members(node)}
+                inner = (*scopes, _ClassScope(own))
+            case _:
+                pass
+        self._rename(node, scopes)
+        if isinstance(node, Scope):
+            self._bind_scope(node, scopes)
+            return
+        for child in ast.iter_child_nodes(node):
+            self.bind(child, inner)
+
+    def _bind_scope(self, node: Scope, scopes: Scopes) -> None:
+        around = list(outside(node))
+        for child in around:
+            self.bind(child, scopes)
+        seen = (scope for scope in scopes if not isinstance(scope, _ClassScope))
+        inner = (*seen, self._entities(bound(node)))
+        for child in children(node):
+            if child not in around:
+                self.bind(child, inner)
+
+    def _rename(self, node: ast.AST, scopes: Scopes) -> None:
+        match node:
+            case ast.Name(id=name):
+                full = Library(self._imports.get(name, ""))
+                node.id = _look_up(name, scopes) or full or name
+            case ast.arg(arg=name):
+                node.arg = _look_up(name, scopes) or name
+            case ast.Attribute(attr=name) if is_self(node.value):
+                node.attr = self._attributes.get(name, name)
             case ast.Call() if text := registered(node):
                 text.value = self._attributes.get(str(text.value), text.value)
-            case ast.ExceptHandler(name=str(name)):
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.ClassDef(name=name)
+                | ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+            ):
                 node.name = _look_up(name, scopes) or name
             case ast.Global() | ast.Nonlocal():
                 node.names = [_look_up(name, scopes) or name for name in node.names]
-            case ast.ClassDef():
-                node.name = _look_up(node.name, scopes) or node.name
-                members = {one: self._attributes.get(one, one) for one in _members(node)}
-                scopes = (*scopes, _ClassScope(members))
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                node.name = _look_up(node.name, scopes) or node.name
             case _:
                 pass
-        if isinstance(node, Scope):
-            outside = list(_outside(node))
-            for child in outside:
-                self.bind(child, scopes)
-            around = (scope for scope in scopes if not isinstance(scope, _ClassScope))
-            scopes = (*around, self._entities(_bound(node)))
-            children = [child for child in _children(node) if child not in outside]
-        else:
-            children = list(ast.iter_child_nodes(node))
-        for child in children:
-            self.bind(child, scopes)
 
 
 class _ClassScope(dict[str, str]):
     """Names of a class body, which the functions inside it do not see."""
 
 
-def _look_up(name: str, scopes: tuple[dict[str, str], ...]) -> str | None:
+def _look_up(name: str, scopes: Scopes) -> str | None:
     return next((scope[name] for scope in reversed(scopes) if name in scope), None)
 
 
@@ -146,76 +154,6 @@ class _SpelledOut(ast.NodeTransformer):
         return node
 
 
-# --- what is bound where ------------------------------------------------------------------------
-
-
-def _children(scope: Scope) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(scope):
-        # The parts of arguments and of a first generator stand half outside.
-        half = isinstance(child, ast.arguments | ast.comprehension)
-        yield from ast.iter_child_nodes(child) if half else (child,)
-
-
-def _outside(scope: Scope) -> Iterator[ast.AST]:
-    """Yield the parts of a scope that are evaluated around it."""
-    if isinstance(scope, Comprehension):
-        yield scope.generators[0].iter
-        return
-    yield from scope.args.defaults
-    yield from (one for one in scope.args.kw_defaults if one is not None)
-    yield from scope.decorator_list if isinstance(scope, Function) else ()
-
-
-def _bound(scope: Scope) -> list[str]:
-    """Return the names that a scope binds, parameters first."""
-    if isinstance(scope, Comprehension):
-        targets = [one.target for one in scope.generators]
-        return [node.id for to in targets for node in ast.walk(to) if isinstance(node, ast.Name)]
-    names = [node.arg for node in ast.walk(scope.args) if isinstance(node, ast.arg)]
-    return names + _stored(scope.body) if isinstance(scope, Function) else names
-
-
-def _stored(body: list[ast.stmt]) -> list[str]:
-    """Return the names that statements bind in the scope in which they stand."""
-    names: list[str] = []
-    elsewhere: set[str] = set()
-    todo: list[ast.AST] = list(reversed(body))
-    while todo:
-        node = todo.pop()
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names.append(node.name)
-                continue
-            case ast.Lambda():
-                continue
-            case ast.comprehension():
-                todo += [node.iter, *node.ifs]
-                continue
-            case ast.Name(ctx=ast.Store()):
-                names.append(node.id)
-            case ast.ExceptHandler(name=str(name)):
-                names.append(name)
-            case ast.Global() | ast.Nonlocal():
-                elsewhere.update(node.names)
-            case _:
-                pass
-        todo += reversed(list(ast.iter_child_nodes(node)))
-    return [name for name in names if name not in elsewhere]
-
-
-def _imports(tree: ast.Module) -> dict[str, str]:
-    full: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                top = alias.name.partition(".")[0]
-                full[alias.asname or top] = alias.name if alias.asname else top
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                full[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    return full
-
-
 # --- what must keep its name --------------------------------------------------------------------
 
 
@@ -228,7 +166,7 @@ class _Own:
         classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
         self._functions = {node.name for node in nodes if isinstance(node, Function)}
         self._values = _values(nodes)
-        found = [name for one in classes for name in _members(one)] + list(self._values)
+        found = [name for one in classes for name in members(one)] + list(self._values)
         found += [str(text.value) for call in _calls(nodes) if (text := registered(call))]
         spoken = {node.id for node in nodes if isinstance(node, ast.Name)}
         spoken |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -274,15 +212,6 @@ class _Own:
 
 def _calls(nodes: list[ast.AST]) -> Iterator[ast.Call]:
     return (node for node in nodes if isinstance(node, ast.Call))
-
-
-def _members(node: ast.ClassDef) -> Iterator[str]:
-    for one in node.body:
-        if isinstance(one, Function):
-            yield one.name
-        for target in one.targets if isinstance(one, ast.Assign) else []:
-            if isinstance(target, ast.Name):
-                yield target.id
 
 
 def _values(nodes: list[ast.AST]) -> dict[str, list[ast.AST]]:

@@ -15,7 +15,8 @@ from functools import lru_cache
 from zlib import crc32
 
 from move37.memory.effects import Effects
-from move37.memory.naming import Entity, Function
+from move37.memory.naming import Entity
+from move37.memory.scopes import Function
 
 BLOCKS = ("body", "orelse", "finalbody")
 ROUNDS = 8

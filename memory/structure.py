@@ -15,7 +15,8 @@ from functools import lru_cache
 from zlib import crc32
 
 from move37.memory.canonical import is_number, normal_tree
-from move37.memory.naming import Entity, Library, is_self
+from move37.memory.naming import Entity, Library
+from move37.memory.scopes import Function, is_self
 
 DEPTH = 3  # an operation, its operands, theirs; a deeper one tells any two programs apart
 KEPT = 8192  # programs
@@ -97,28 +98,36 @@ class _Flow:
                 # Functions read what the whole module defines, wherever that stands.
                 for statement in sorted(body, key=lambda one: isinstance(one, DEFINITIONS)):
                     self._follow(statement, stored)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                inside = dict(stored)
-                for statement in node.body:
-                    self._follow(statement, inside)
-                for part in ast.walk(node):
-                    if isinstance(part, ast.Return) and part.value is not None:
-                        self._answers[name] = part.value
-            case ast.Assign(targets=targets, value=value):
-                self._follow(value, stored)
-                for target in targets:
-                    self._store(target, value, stored)
-            case ast.AugAssign(target=ast.Name(id=name), value=value):
-                self._follow(value, stored)
-                # A tree of its own, for the value before is not the value after.
-                before = ast.Name(name, ast.Load())
-                self._follow(before, stored)
-                stored[name] = ast.BinOp(before, node.op, value)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._follow_function(node, stored)
+            case ast.Assign() | ast.AugAssign(target=ast.Name()):
+                self._follow_assignment(node, stored)
             case ast.Name(ctx=ast.Load(), id=name) if name in stored:
                 self._values[id(node)] = stored[name]
             case _:
                 for child in ast.iter_child_nodes(node):
                     self._follow(child, stored)
+
+    def _follow_function(self, node: Function, stored: dict[str, ast.AST]) -> None:
+        inside = dict(stored)
+        for statement in node.body:
+            self._follow(statement, inside)
+        for part in ast.walk(node):
+            if isinstance(part, ast.Return) and part.value is not None:
+                self._answers[node.name] = part.value
+
+    def _follow_assignment(
+        self, node: ast.Assign | ast.AugAssign, stored: dict[str, ast.AST]
+    ) -> None:
+        self._follow(node.value, stored)
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._store(target, node.value, stored)
+        elif isinstance(node.target, ast.Name):
+            # A node of its own, for the value before is not the value after.
+            before = ast.Name(node.target.id, ast.Load())
+            self._follow(before, stored)
+            stored[node.target.id] = ast.BinOp(before, node.op, node.value)
 
     def _store(self, target: ast.AST, value: ast.AST, stored: dict[str, ast.AST]) -> None:
         match target:
@@ -180,22 +189,16 @@ class _Flow:
                 return self._call(node, hops)
             case ast.Constant(value=value):
                 return ("number" if is_number(node) else repr(value)), []
-            case ast.Name(id=Library() as path):
-                return path.rpartition(".")[2], []
-            case ast.Name() | ast.arg():
-                return "given", []
+            case ast.Name(id=name):
+                return name.rpartition(".")[2] if isinstance(name, Library) else "given", []
             case ast.Attribute(attr=name):
                 return f".{name}", [] if is_self(node.value) else [node.value]
             case ast.BinOp(left=left, op=op, right=right):
                 return type(op).__name__, [left, right]
-            case ast.UnaryOp(op=op, operand=operand):
-                return type(op).__name__, [operand]
             case ast.Compare(left=left, ops=ops, comparators=right):
                 return " ".join(type(op).__name__ for op in ops), [left, *right]
-            case ast.For(target=target, iter=over):
-                return "For", [over]
             case _:
-                return type(node).__name__, list(ast.iter_child_nodes(node))
+                return _label(node), _operands(node)
 
     def _call(self, call: ast.Call, hops: int) -> tuple[str, list[ast.AST]]:
         words = sorted(call.keywords, key=lambda word: word.arg or "")
@@ -216,6 +219,16 @@ class _Flow:
                 return "own" if isinstance(name, Entity) else name, given
             case _:
                 return "call", [call.func, *given]
+
+
+def _label(node: ast.AST) -> str:
+    return type(node.op).__name__ if isinstance(node, ast.UnaryOp) else type(node).__name__
+
+
+def _operands(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.For):
+        return [node.iter]
+    return [node.operand] if isinstance(node, ast.UnaryOp) else list(ast.iter_child_nodes(node))
 
 
 def _taken(value: ast.AST, place: int) -> ast.AST:
