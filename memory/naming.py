@@ -34,7 +34,10 @@ def words(text: str) -> frozenset[str]:
 
 
 # Read from outside the program, by the judge or by torch.
-PROTOCOL = words("self TokenMixer forward large_state training train eval extra_repr state_dict")
+PROTOCOL = words(
+    "self TokenMixer forward large_state training train eval extra_repr state_dict "
+    "backward setup_context jvp vmap"
+)
 # With these an attribute may be reached by its name as text, so attributes keep theirs.
 DYNAMIC = words(
     "getattr setattr hasattr delattr vars __dict__ named_parameters named_modules named_children "

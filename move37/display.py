@@ -319,7 +319,7 @@ def _novelty(novelty: Novelty) -> dict[str, str]:
     ideas = ", ".join(f"{number} (cosine {near:.3f})" for number, near in novelty.nearest)
     code = ", ".join(f"{number} (similarity {near:.3f})" for number, near in novelty.nearest_code)
     return {
-        "novelty": f"{novelty.verdict}: {novelty.reason}",
+        "novelty": f"{novelty.verdict}: {novelty.reason or 'no reason given'}",
         "nearest ideas": ideas or "-",
         "nearest code": code or "-",
     }

@@ -17,7 +17,7 @@ from move37.memory.naming import words
 
 HIDDEN, HEADS, CUT = 32, 2, 11
 INPUT = torch.randn(2, 19, HIDDEN, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-CONTRACT = words("self TokenMixer forward large_state hidden_size num_heads layer_idx")
+CONTRACT = words("self TokenMixer forward backward large_state hidden_size num_heads layer_idx")
 BLOCKS = ("body", "orelse")
 MODULES = ("torch", "F", "nn")
 # What a mechanism may be swapped for, shape for shape.
