@@ -41,6 +41,7 @@ from move37.records import (
     GateReport,
     GateResult,
     Measured,
+    Novelty,
     Outcome,
     Stage,
 )
@@ -308,7 +309,20 @@ def _lineage(experiment: Experiment) -> dict[str, str]:
         terms = ", ".join(f"{k} {v:.3f}" for k, v in experiment.judgement.terms.items())
         facts["fitness"] = f"{experiment.judgement.fitness:.3f} = {terms}"
         facts["judge"] = experiment.judgement.rubric.reason
+    if experiment.novelty:
+        facts |= _novelty(experiment.novelty)
     return facts | {f"revision {i}": text for i, text in enumerate(experiment.revisions, start=1)}
+
+
+def _novelty(novelty: Novelty) -> dict[str, str]:
+    """Return the verdict, and what lay nearest by idea and by code."""
+    ideas = ", ".join(f"{number} (cosine {near:.3f})" for number, near in novelty.nearest)
+    code = ", ".join(f"{number} (similarity {near:.3f})" for number, near in novelty.nearest_code)
+    return {
+        "novelty": f"{novelty.verdict}: {novelty.reason or 'no reason given'}",
+        "nearest ideas": ideas or "-",
+        "nearest code": code or "-",
+    }
 
 
 def _provenance(campaign: Campaign, outcome: Outcome | None) -> dict[str, str]:

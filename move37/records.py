@@ -128,12 +128,16 @@ class Proposal(Value):
 
 
 class Novelty(Value):
-    """How near a proposal lies to what was tried; similarities are cosines in [-1, 1]."""
+    """How near a proposal lies to what was tried: experiments, the nearest first.
+
+    `nearest` is by motivation, cosines in [-1, 1]; `nearest_code` by structure, in [0, 1].
+    """
 
     verdict: Literal["new", "repeat"]
     reason: str
     fingerprint: str
     nearest: tuple[tuple[int, Finite], ...] = ()
+    nearest_code: tuple[tuple[int, Finite], ...] = ()
 
 
 # --- evaluate ----------------------------------------------------------------------------------

@@ -26,7 +26,11 @@ READING: dict[str, Any] = {
     "family": "linear-attention",
     "cognition": [LESSON],
 }
-FACTS: dict[str, str | int] = {"arxiv_id": "2412.00002", "title": "A memory of memories", "year": 2031}
+FACTS: dict[str, str | int] = {
+    "arxiv_id": "2412.00002",
+    "title": "A memory of memories",
+    "year": 2031,
+}
 SOURCE = Source("2412-00002", "It remembers.", FACTS)
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from move37.memory.fingerprint import fingerprint
 from move37.memory.novelty import Motivations, check_novelty
+from move37.memory.programs.fingerprint import fingerprint
+from move37.records import Novelty
 from tests.memory.examples import CODE, ROOT, failed, proposal, refused, scored
+from tests.memory.labelled import drawn, judged, other_numbers, really_new, same_program, written
 
 RENAMED = '''
 """Another docstring."""
@@ -131,3 +134,58 @@ def test_motivations_outlive_the_process_and_missing_ones_are_added(tmp_path: Pa
     assert again.sync(history) == 0
     assert [number for number, _ in again.nearest("gate", "trial", before=9)] == [1, 2]
     again.close()
+
+
+# --- the labelled set ---------------------------------------------------------------------------
+
+
+def test_no_exact_repeat_passes() -> None:
+    designs = [*written(templates=4), *drawn(4, random.Random(3))]
+    repeats = list(same_program(designs, random.Random(4)))
+    assert len(repeats) > 2 * len(designs)
+    assert [case.label for case in repeats if not judged(case)] == []
+
+
+def test_at_most_one_really_new_design_in_twenty_is_refused() -> None:
+    told = list(really_new(written(templates=15), drawn(25, random.Random(5))))
+    refused = [judged(case) for case in told if judged(case)]
+    assert len(refused) <= 0.05 * len(told)
+
+
+def test_numbers_alone_are_an_idea_only_where_the_motivation_argues_for_them() -> None:
+    for case in other_numbers(written(templates=4), random.Random(6)):
+        reason = judged(case)
+        assert ("but for numbers" in reason) == (case.label == "other numbers, not argued for")
+
+
+def test_numbers_with_another_mechanism_are_new() -> None:
+    later = proposal("quite another", CODE.replace("0.5", "0.25"), ("output-gate",))
+    assert check_novelty(later, [scored(1)], ()).verdict == "new"
+
+
+def test_a_design_in_other_words_is_told_by_both_measures() -> None:
+    code = CODE.replace("return x * gate * 0.5", "part = x * gate\n        return part * 0.5")
+    earlier = [failed(1)]
+    later = proposal("open the gate a bit", code)
+    found = check_novelty(later, earlier, ((1, 0.8),))
+    assert found.verdict == "repeat"
+    assert "similarity of the code 1.000, cosine of the motivations 0.800" in found.reason
+    assert "failed at the stage 'gate' (looks ahead)" in found.reason
+    assert check_novelty(later, earlier, ((1, 0.5),)).verdict == "new"
+    swapped = proposal("open the gate a bit", code.replace("sigmoid", "tanh"))
+    assert check_novelty(swapped, earlier, ((1, 0.8),)).verdict == "new"
+
+
+def test_the_verdict_carries_the_nearest_programs() -> None:
+    codes = [CODE.replace("sigmoid", name) for name in ("tanh", "exp", "relu", "erf", "sin", "cos")]
+    history = [scored(place, told=proposal(code=code)) for place, code in enumerate(codes, start=1)]
+    history.append(scored(7, told=proposal(code="y = 2")))
+    found = check_novelty(proposal("something else"), history, ())
+    assert found.verdict == "new"
+    assert [number for number, _ in found.nearest_code] == [1, 2, 3, 4, 5]
+    assert all(0.3 < similar < 0.985 for _, similar in found.nearest_code)
+
+
+def test_a_record_from_before_code_was_compared_still_loads() -> None:
+    old = {"verdict": "new", "reason": "new", "fingerprint": "f", "nearest": [[1, 0.5]]}
+    assert Novelty.model_validate(old).nearest_code == ()

@@ -309,3 +309,14 @@ def test_a_detail_of_a_candidate_cannot_give_orders_to_the_terminal() -> None:
     board.update(progress(1, step=5, detail=ESCAPES))
     board.update(Progress(experiment=2, node="archive", event="ended", detail=ESCAPES))
     assert "\x1b" not in shown(board.view())
+
+
+def test_the_nearest_ideas_and_programs_are_shown() -> None:
+    told = {"nearest": ((2, 0.875),), "nearest_code": ((1, 0.96875), (2, 0.5))}
+    known = sample.experiments()[2]
+    assert known.novelty is not None
+    novelty = known.novelty.model_copy(update={"reason": "not tried", **told})
+    text = shown(experiment_view(known.model_copy(update={"novelty": novelty})))
+    assert "new: not tried" in text
+    assert "2 (cosine 0.875)" in text
+    assert "1 (similarity 0.969), 2 (similarity 0.500)" in text
