@@ -6,6 +6,8 @@ of cost, and only those, and stand beside the others as what memory without a li
 
 from __future__ import annotations
 
+import ast
+from functools import cache
 from importlib import resources
 
 TEMPLATES: tuple[str, ...] = (
@@ -38,3 +40,11 @@ def template_source(name: str) -> str:
     if name not in known:
         raise ValueError(f"template is {name!r}, expected one of {', '.join(known)}")
     return (resources.files("move37.arch_templates") / f"{name}.py").read_text(encoding="utf-8")
+
+
+@cache
+def op_names() -> frozenset[str]:
+    """Return the names that `move37.arch_templates.ops` offers."""
+    text = (resources.files("move37.arch_templates") / "ops" / "__init__.py").read_text("utf-8")
+    lists = [node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+    return frozenset(ast.literal_eval(lists[0]))

@@ -39,6 +39,11 @@ def on_cuda(dtype: torch.dtype, width: int = 16) -> Tensor:
         return torch.empty(1, 8, 2, width, device="cuda", dtype=dtype)
 
 
+@pytest.fixture(autouse=True)
+def nothing_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_forms", {})
+
+
 @pytest.fixture
 def unannounced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "_announced", set())
@@ -68,7 +73,7 @@ def test_on_a_cpu_pytorch_runs_and_nothing_is_announced(op: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         getattr(ops, op)(*arguments(op, "cpu", torch.float32))
-    assert backend.forms()[op] == "torch"
+    assert backend.forms()[op] == "chunked"
 
 
 def test_on_cuda_without_a_kernel_pytorch_is_chosen_and_that_is_said_once(
@@ -80,7 +85,7 @@ def test_on_cuda_without_a_kernel_pytorch_is_chosen_and_that_is_said_once(
     for op in OPS:
         with pytest.warns(UserWarning, match=f"{op} runs as PyTorch on CUDA: fla-core cannot"):
             assert backend.kernel(op, q) is None
-        assert backend.forms()[op] == "torch"
+        assert backend.forms()[op] == "chunked"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert backend.kernel(op, q) is None
@@ -99,6 +104,18 @@ def test_on_cuda_the_kernel_runs_with_the_arguments_in_fla_cores_order(
     assert all(a is b for a, b in zip(sequences, args, strict=True))
     assert (scale, output_final_state) == (0.5, True)
     assert initial_state.dtype == torch.float32
+
+
+def test_an_op_that_did_once_without_its_kernel_is_recorded_as_chunked(
+    kernels: dict[str, list[Any]], unannounced: None
+) -> None:
+    half, single = on_cuda(torch.bfloat16), on_cuda(torch.float32)
+    assert backend.kernel("chunk_kda", half) is not None
+    assert backend.forms() == {"chunk_kda": "triton"}
+    with pytest.warns(UserWarning, match="not float32"):
+        assert backend.kernel("chunk_kda", single) is None
+    assert backend.kernel("chunk_kda", half) is not None
+    assert backend.forms() == {"chunk_kda": "chunked"}
 
 
 def test_under_autocast_products_are_narrowed_and_decays_are_not(
@@ -127,7 +144,7 @@ def test_what_the_kernel_cannot_do_pytorch_does_and_the_reason_is_said(
     q = on_cuda(dtype, width)
     with pytest.warns(UserWarning, match=reason):
         assert backend.kernel("chunk_delta_rule", q) is None
-    assert backend.forms()["chunk_delta_rule"] == "torch"
+    assert backend.forms()["chunk_delta_rule"] == "chunked"
 
 
 def test_without_a_device_no_kernel_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
