@@ -193,8 +193,8 @@ class Evaluator:
             size=Size(
                 parameters=parameters[0],
                 mixer_parameters=parameters[1],
-                flops_per_token=checked.flops_per_token,
-                state_bytes=checked.state_bytes,
+                flops_per_token=checked.flops_per_token(self.tier.layers),
+                state_bytes=checked.state_bytes(self.tier.layers),
             ),
             cost=run.account.cost(),
             provenance=self.provenance,

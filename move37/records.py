@@ -190,7 +190,10 @@ class Provenance(Value):
 
 
 class Size(Value):
-    """Deterministic counts of the trained model; state in bytes for one sequence and layer."""
+    """Deterministic counts of the trained model.
+
+    Operations and state, in bytes for one sequence, are those of a layer: the mean of all.
+    """
 
     parameters: int
     mixer_parameters: int

@@ -241,16 +241,6 @@ def test_every_template_passes_every_gate_white_noise_too(name: str, nursery: Nu
 
 
 @pytest.mark.slow
-def test_the_window_of_the_hybrid_passes_every_gate_where_it_is_the_first_layer(
-    nursery: Nursery,
-) -> None:
-    source = template_source("hybrid")
-    attention_first = source.replace("ATTENTION_AT = 4, 1", "ATTENTION_AT = 4, 0")
-    assert attention_first != source
-    assert refused(attention_first, nursery) == []
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_bound_fails_the_gates_of_cost_only(name: str, nursery: Nursery) -> None:
     assert refused(template_source(name), nursery) == ["G14", "G13"]
