@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensorMode
 
 from move37.arch_templates import ops
 from move37.arch_templates.ops import backend
-from tests.arch_templates.oracle import gap, of_fla, randn
+from tests.arch_templates.oracle import fla_signature, gap, randn
 
 OPS = {
     "chunk_delta_rule": "q k v beta",
@@ -166,7 +166,7 @@ def test_with_a_device_and_without_fla_core_the_reason_names_the_extra(
 
 @pytest.mark.parametrize("op", backend.MODULES)
 def test_an_op_has_the_leading_arguments_of_fla_cores_kernel(op: str) -> None:
-    theirs = list(inspect.signature(of_fla(backend.MODULES[op], op)).parameters)
+    theirs = list(fla_signature(backend.MODULES[op], op).parameters)
     ours = list(inspect.signature(getattr(ops, op)).parameters)
     shared = ours[: ours.index("output_final_state") + 1]
     assert theirs[: len(shared)] == shared
