@@ -10,6 +10,7 @@ from string import Template
 from langchain_core.messages import HumanMessage
 
 from move37.agents.briefs import AnalystBrief, Brief, EngineerBrief, JudgeBrief, ResearchBrief
+from move37.arch_templates.catalog import ops
 from move37.memory.vocabulary import MECHANISMS
 from move37.records import Candidate, Judgement, Measured, Noise, Proposal
 from move37.tools.fencing import fence, one_line
@@ -97,6 +98,7 @@ def _research(brief: ResearchBrief) -> dict[str, str]:
         "refused": _told(brief.refused, "refusals"),
         "payoffs": "\n".join(f"- {one_line(tag)}: {value:+.4f}" for tag, value in paid) or "none",
         "cognition": show_cognition(brief.cognition),
+        "ops": "\n".join(f"- `{op.call}`: {op.summary}" for op in ops()),
         "mechanisms": "\n".join(f"- {tag}: {meaning}" for tag, meaning in MECHANISMS.items()),
     }
 
