@@ -139,14 +139,6 @@ class Evaluator:
             isolation=tier_name(self._nursery.raised),
         )
 
-    def stop(self) -> None:
-        """End every box; whoever waits for one gets `Stopped`."""
-        self._nursery.close()
-
-    def check(self, source: str, *, every: bool = False) -> GateReport | Failed:
-        """Run the static policy and the gates on one source."""
-        return check(source, self._nursery, every=every)
-
     def evaluate(
         self,
         source: str,
