@@ -17,6 +17,7 @@ from move37.agents.briefs import (
     ReaderBrief,
     ResearchBrief,
 )
+from move37.arch_templates.catalog import ops
 from move37.memory.intake import TEXT_LIMIT
 from move37.memory.vocabulary import FAMILIES, MECHANISMS, PRACTICES
 from move37.records import Candidate, Judgement, Measured, Noise, Proposal
@@ -106,6 +107,7 @@ def _research(brief: ResearchBrief) -> dict[str, str]:
         "refused": _told(brief.refused, "refusals"),
         "payoffs": "\n".join(f"- {one_line(tag)}: {value:+.4f}" for tag, value in paid) or "none",
         "cognition": show_cognition(brief.cognition),
+        "ops": "\n".join(f"- `{op.call}`: {op.summary}" for op in ops()),
         "mechanisms": "\n".join(f"- {tag}: {meaning}" for tag, meaning in MECHANISMS.items()),
     }
 

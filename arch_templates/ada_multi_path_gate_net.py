@@ -6,12 +6,18 @@ The logits of their weights add up from what is good everywhere, for this head, 
     o_t = sum_i w_ti path_ti          w_t = e + (1 - 4 e) p_t          p_t = softmax(s_t)
     s_t = a + b_h + c(x_t)
 
-Two things keep a path from dying early: the floor e, and a penalty on low entropy of p. A mixer
-returns no loss, so the penalty acts where it would arrive from there, on the gradient of s, with a
-share c of the strength of what the token itself sends: it bends a gradient and never makes one, so
-that no token learns from another.
+Two things keep a path from dying early: the floor e, and a penalty on low entropy H of p, by rights
+a term of the loss. A mixer returns no loss here, and a term added for all tokens in the backward
+pass would send gradient from every output to every token, later ones too. So the penalty only bends
+what the loss sends to the token itself: the gradient of -H is added, with the strength of a share c
+of |ds_t|.
 
-    ds_t += c |ds_t| p_t (log p_t + H(p_t))
+    ds_t <- ds_t + c |ds_t| p_t (log p_t + H(p_t))
+
+It changes how the layer learns and never what it computes: y is the same with and without it. The
+sum is the gradient of no loss. Where the loss sends nothing it adds nothing, so unlike a term of
+the loss it moves no point at which every token is content; it leans against the drift of noisy
+gradients towards one path. It fades as p collapses, and from there on the floor alone helps.
 
 Source: the idea of a design that the search of arXiv 2507.18074 found; its program is not
 published, so paths, sizes and starting values are ours.
@@ -100,7 +106,10 @@ class TokenMixer(nn.Module):
 
 
 class EntropyPenalty(torch.autograd.Function):
-    """Returns the logits as they are; their gradient leans towards a softmax of more entropy."""
+    """Returns the logits as they are; their gradient leans towards a softmax of more entropy.
+
+    A gradient rule of its own, as a straight-through gate has: not the derivative of its output.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, logits: Tensor) -> Tensor:
@@ -110,7 +119,7 @@ class EntropyPenalty(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: BackwardCFunction, grad: Tensor) -> Tensor:
-        """Add the gradient of the negative entropy, as long as a share of `grad`."""
+        """Add the gradient of the negative entropy times a share of the length of `grad`."""
         saved: tuple[Tensor, ...] = ctx.saved_tensors
         log_p = saved[0].log_softmax(-1)
         p = log_p.exp()

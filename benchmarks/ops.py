@@ -1,9 +1,10 @@
-"""How fast the chunkwise ops are on one CPU thread, beside their definitions and softmax attention.
+"""How fast the ops are on one CPU thread, and how fast the templates decode far into a text.
 
 `python benchmarks/ops.py` times forward and backward passes in float32 at T = 1024 and heads of 64,
 against the recurrence token by token and against PyTorch's own causal attention, and counts
-operations from T = 512 to 8192 for the exponent with which work grows. Processor time, the least
-of several runs: other load on the machine adds to a run and never takes from it.
+operations from T = 512 to 8192 for the exponent with which work grows. Then it times single steps
+of every template after 128 to 8192 tokens: with a state of fixed size all take the same. Processor
+time, the least of several runs: other load on the machine adds to a run and never takes from it.
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ import math
 import os
 import time
 from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from move37.arch_templates import ops
+from move37.arch_templates.catalog import BOUNDS, TEMPLATES
+from move37.arch_templates.contract import TokenMixerProtocol, load_candidate
 from move37.evaluation.inside.counters import Counter
 
 BATCH, LENGTH, HEADS, HEAD_DIM = 1, 1024, 4, 64
 STEPS = 2
 LENGTHS = (512, 1024, 2048, 4096, 8192)
 REPEATS = 9
+# Decoding: width of a layer, positions after which to go on, and how many tokens to go on by.
+WIDTH, POSITIONS, TOKENS = 256, (128, 1024, 8192), 32
+# Both kinds of layer of the hybrid.
+LAYERS = [*((name, 0) for name in TEMPLATES), ("hybrid", 1), *((name, 0) for name in BOUNDS)]
 
 Call = Callable[..., Tensor]
 Case = tuple[list[Tensor], Call, Call]
@@ -123,8 +132,38 @@ def exponents() -> dict[str, float]:
     }
 
 
+def decoding(mixer: TokenMixerProtocol) -> list[float]:
+    """Return the milliseconds of a token in a batch of one after each of the positions."""
+    torch.manual_seed(0)
+    tokens = torch.randn(1, max(POSITIONS) + TOKENS, WIDTH)
+    best = [math.inf] * len(POSITIONS)
+    states = [mixer(tokens[:, :position])[1] for position in POSITIONS]
+    # The positions take turns, so that a change of the machine's pace meets all of them.
+    for _ in range(REPEATS):
+        for place, (position, state) in enumerate(zip(POSITIONS, states, strict=True)):
+            start = time.process_time()
+            for at in range(position, position + TOKENS):
+                _, state = mixer(tokens[:, at : at + 1], state)
+            best[place] = min(best[place], 1e3 * (time.process_time() - start) / TOKENS)
+    return best
+
+
+def print_decoding() -> None:
+    """Print the table of single steps."""
+    print(f"\nDecoding, B=1, width {WIDTH}, {HEADS} heads, float32: ms a token and layer\n")
+    print(f"| layer | {' | '.join(f'after {p}' for p in POSITIONS)} | last over first |")
+    print("|---" * (len(POSITIONS) + 2) + "|")
+    folder = Path(str(resources.files("move37.arch_templates")))
+    for name, layer_idx in LAYERS:
+        mixer = load_candidate(folder / f"{name}.py", WIDTH, HEADS, layer_idx).eval()
+        with torch.no_grad():
+            found = decoding(mixer)
+        steps = " | ".join(f"{step:.3f}" for step in found)
+        print(f"| {name}, layer {layer_idx} | {steps} | {found[-1] / found[0]:.2f} |")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     torch.set_num_threads(1)
     grows = exponents()
     here = cases(LENGTH)
@@ -143,6 +182,7 @@ def main() -> None:
             recurrence = milliseconds(lambda c=naive, a=args: c(*a), repeats=2)
         speed = f"{slow / fast:.0f} | {recurrence / forward:.0f} | {fast / softmax:.2f}"
         print(f"| {name} | {fast:.1f} | {speed} | {grows[name]:.2f} |")
+    print_decoding()
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
+from typing import get_args
 
 import safetensors
 
+from move37.arch_templates.catalog import op_names
 from move37.evaluation import audit, data, policy, scoring
 from move37.evaluation.gates import ladder as gates
 from move37.evaluation.isolation import protocol
@@ -31,6 +33,7 @@ from move37.records import (
     Cost,
     CurvePoint,
     Failed,
+    Form,
     GateReport,
     GateResult,
     Measured,
@@ -69,6 +72,7 @@ class Account:
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     step_seconds: dict[str, float] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -135,14 +139,6 @@ class Evaluator:
             isolation=tier_name(self._nursery.raised),
         )
 
-    def stop(self) -> None:
-        """End every box; whoever waits for one gets `Stopped`."""
-        self._nursery.close()
-
-    def check(self, source: str, *, every: bool = False) -> GateReport | Failed:
-        """Run the static policy and the gates on one source."""
-        return check(source, self._nursery, every=every)
-
     def evaluate(
         self,
         source: str,
@@ -189,11 +185,12 @@ class Evaluator:
             size=Size(
                 parameters=parameters[0],
                 mixer_parameters=parameters[1],
-                flops_per_token=checked.flops_per_token,
-                state_bytes=checked.state_bytes,
+                flops_per_token=checked.flops_per_token(self.tier.layers),
+                state_bytes=checked.state_bytes(self.tier.layers),
             ),
             cost=run.account.cost(),
             provenance=self.provenance,
+            forms=run.account.forms,
         )
 
     def _claims(self, run: Run, scores: list[TaskScore], mixer_parameters: int) -> list[GateResult]:
@@ -233,6 +230,7 @@ class Evaluator:
                 run.account.curve.append(point)
                 run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
+            run.account.forms.update(_forms(box))
             weights = _weights(box)
         run.account.add_usage(box)
         run.account.step_seconds[task] = box.usage.cpu_seconds / spec.steps
@@ -346,6 +344,16 @@ def _point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
     if not isinstance(loss, float) or not math.isfinite(loss):
         raise BoxFailure("train", f"the loss is {loss!r} at step {step}", box.log_tail())
     return CurvePoint(task=task, step=step, loss=loss, seconds=seconds)
+
+
+def _forms(box: Box) -> dict[str, Form]:
+    """Return the forms that the ops ran in, as the box tells: no name that is not an op's."""
+    told = box.receive_json().get("forms")
+    forms = told if isinstance(told, dict) else {"no": "object"}
+    known = all(op in op_names() and form in get_args(Form) for op, form in forms.items())
+    if not known:
+        raise BoxFailure("train", "the process told forms of ops that do not exist", box.log_tail())
+    return dict(sorted(forms.items()))
 
 
 def _weights(box: Box) -> bytes:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from statistics import fmean
 
 from move37.arch_templates.catalog import BOUNDS, template_source
 from move37.evaluation.gates import cost, recurrence
 from move37.evaluation.gates import thresholds as limits
-from move37.evaluation.gates.bench import Bench
+from move37.evaluation.gates.bench import Bench, Expense
 from move37.evaluation.gates.claims import Unsound
+from move37.evaluation.gates.kinds import kinds
 from move37.evaluation.isolation.nursery import BoxFailure, Nursery
 from move37.records import Value
 
@@ -26,7 +28,8 @@ class Sheet(Value):
     Exponents are by which power of the length the cost of a pass and the state grow: 1 and 0 for
     a recurrence. `operations` are those of a forward pass for each token, `state_bytes` those of
     one sequence after the longest input, `decoding_gap` is the largest relative deviation
-    of single steps from one pass over all.
+    of single steps from one pass over all. Where layers differ, sizes are their mean, and
+    exponents and gap those of the worst.
     """
 
     name: str
@@ -56,22 +59,33 @@ def measure_all(names: Sequence[str], nursery: Nursery) -> list[Sheet]:
 
 def measure(name: str, nursery: Nursery) -> Sheet:
     """Measure one template in boxes of its own; raises as `measure_all` does."""
-    bench = Bench(template_source(name), nursery, limits.GATE_SECONDS, used=lambda _: None)
+    first = Bench(template_source(name), nursery, limits.GATE_SECONDS, used=lambda _: None)
+    benches = {0: first}
     try:
-        expense = bench.expense()
-        *_, before, last = expense.state
-        growth = math.log(last / before) if before and last else 0.0
+        of_layer = kinds(first)
+        benches |= {kind: first.of_layer(kind) for kind in set(of_layer) - {0}}
+        layers = [benches[kind].expense() for kind in of_layer]
         return Sheet(
             name=name,
             quadratic=name in BOUNDS,
-            parameters=expense.built.parameters,
-            operations=expense.counts.forward / limits.BUDGET_LENGTH,
-            state_bytes=int(last),
-            cost_exponent=cost.complexity(bench).figure,
-            state_exponent=growth / math.log(limits.STATE_LENGTHS[-1] / limits.STATE_LENGTHS[-2]),
-            decoding_gap=recurrence.parallel_equals_recurrent(bench).figure,
+            parameters=round(fmean(e.built.parameters for e in layers)),
+            operations=fmean(e.counts.forward for e in layers) / limits.BUDGET_LENGTH,
+            state_bytes=round(fmean(e.state[-1] for e in layers)),
+            cost_exponent=max(cost.complexity(b).figure for b in benches.values()),
+            state_exponent=max(_growth(e) for e in layers),
+            decoding_gap=max(
+                recurrence.parallel_equals_recurrent(b).figure for b in benches.values()
+            ),
         )
     except (BoxFailure, Unsound) as failure:
         raise RuntimeError(f"the template {name} could not be measured") from failure
     finally:
-        bench.close()
+        for bench in benches.values():
+            bench.close()
+
+
+def _growth(expense: Expense) -> float:
+    """Return by which power of the length the state grows at the last doubling."""
+    *_, before, last = expense.state
+    growth = math.log(last / before) if before and last else 0.0
+    return growth / math.log(limits.STATE_LENGTHS[-1] / limits.STATE_LENGTHS[-2])

@@ -340,7 +340,7 @@ def _outcome_parts(outcome: Outcome | None) -> list[RenderableType]:
             return [title, failure_view(outcome), *curves(outcome.curve)]
         case Measured():
             held_out = (Rule("held out", align="left"), _scores(outcome, None))
-            return [*_checks(outcome), *held_out, *curves(outcome.curve)]
+            return [*_checks(outcome), *held_out, _facts(_spent(outcome)), *curves(outcome.curve)]
 
 
 def failure_view(failed: Failed) -> RenderableType:
@@ -407,16 +407,25 @@ def verdict_line(report: GateReport) -> Text:
 
 def measured_view(measured: Measured, baseline: Baseline) -> RenderableType:
     """Show the result of one evaluation beside the baseline's noise."""
+    size = measured.size
+    against_baseline = f"{size.parameters:,} (baseline {baseline.size.parameters:,})"
+    facts = _spent(measured) | {"parameters": against_baseline}
+    parts = (*_checks(measured), Rule("held out", align="left"), _scores(measured, baseline))
+    return Group(*parts, _facts(facts), *curves(measured.curve))
+
+
+def _spent(measured: Measured) -> dict[str, str]:
+    """Return size, cost, and the forms in which the ops trained."""
     cost, size = measured.cost, measured.size
     facts = {
-        "parameters": f"{size.parameters:,} (baseline {baseline.size.parameters:,})",
+        "parameters": f"{size.parameters:,}",
         "state": f"{size.state_bytes:,} bytes a sequence and layer",
         "time": f"gates {cost.gate_seconds:.1f} s, training {cost.train_seconds:.1f} s, "
         f"scoring {cost.score_seconds:.1f} s",
         "memory": f"{cost.peak_bytes / 2**20:.0f} MiB at most",
     }
-    parts = (*_checks(measured), Rule("held out", align="left"), _scores(measured, baseline))
-    return Group(*parts, _facts(facts), *curves(measured.curve))
+    ops = ", ".join(f"{op} {form}" for op, form in measured.forms.items())
+    return facts | ({"ops": f"{ops} (told by the box)"} if ops else {})
 
 
 def _scores(measured: Measured, baseline: Baseline | None) -> Table:

@@ -223,7 +223,10 @@ class Provenance(Value):
 
 
 class Size(Value):
-    """Deterministic counts of the trained model; state in bytes for one sequence and layer."""
+    """Deterministic counts of the trained model.
+
+    Operations and state, in bytes for one sequence, are those of a layer: the mean of all.
+    """
 
     parameters: int
     mixer_parameters: int
@@ -231,10 +234,14 @@ class Size(Value):
     state_bytes: int
 
 
+Form = Literal["triton", "chunked"]
+
+
 class Measured(Value):
     """A candidate that passed its gates, was trained and scored, and passed the audit after it.
 
-    `audit` holds the checks that were asked again of the trained weights.
+    `audit` holds the checks that were asked again of the trained weights. `forms` maps an op to
+    the form in which it trained, `triton` or `chunked`; the box tells it, so it is a claim.
     """
 
     kind: Literal["measured"] = "measured"
@@ -245,6 +252,7 @@ class Measured(Value):
     size: Size
     cost: Cost
     provenance: Provenance
+    forms: dict[str, Form] = Field(default_factory=dict)
 
     def loss(self, task: str = "text") -> float:
         """Return the mean held-out loss of one task over its seeds."""

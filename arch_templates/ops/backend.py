@@ -2,8 +2,8 @@
 
 The kernels are taken where fla-core is installed (the extra `cuda`) and a device is present. They
 are imported here, once and at import, because a box that trains a candidate can open no file
-later. `forms()` tells what ran; the first time that a CUDA tensor does without its kernel, a
-warning tells why.
+later. `forms()` tells what ran, and a box that trains puts it on record; the first time that a
+CUDA tensor does without its kernel, a warning tells why.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Form = Literal["triton", "torch"]
+from move37.records import Form
+
 Kernel = Callable[..., tuple[Tensor, Tensor | None]]
 
 # Where fla-core 0.6 keeps the kernel of each op, under the op's own name.
@@ -67,20 +68,24 @@ def kernel(op: str, q: Tensor) -> Kernel | None:
     those of the ops here.
     """
     if not q.is_cuda:
-        _forms[op] = "torch"
+        _forms[op] = "chunked"
         return None
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else q.dtype
     obstacle = _obstacle(op, dtype, q.shape[-1])
     if obstacle:
-        _forms[op] = "torch"
+        _forms[op] = "chunked"
         _announce(op, obstacle)
         return None
-    _forms[op] = "triton"
+    _forms.setdefault(op, "triton")
     return partial(_called, KERNELS[op], dtype)
 
 
 def forms() -> dict[str, Form]:
-    """Return, for each op that has run in this process, the form that ran last."""
+    """Return the form of each op that has run in this process: `triton` if in every call.
+
+    Only ops with a kernel have a choice. A naive form, and an op that has no other, is a name of
+    its own.
+    """
     return dict(_forms)
 
 

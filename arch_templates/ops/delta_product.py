@@ -17,8 +17,10 @@ from torch import Tensor
 
 from move37.arch_templates.ops.backend import kernel
 from move37.arch_templates.ops.chunks import CHUNK_SIZE
-from move37.arch_templates.ops.delta_rule import Result, chunk_by_chunk, token_by_token
+from move37.arch_templates.ops.delta_rule import chunk_by_chunk, token_by_token
 from move37.arch_templates.ops.shapes import expect_one_device, expect_sequence, expect_shape
+
+Result = tuple[Tensor, Tensor | None]
 
 
 def naive_recurrent_gated_delta_product(  # noqa: PLR0913 - the signature of fla-core

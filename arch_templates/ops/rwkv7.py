@@ -72,7 +72,7 @@ def chunk_rwkv7(  # noqa: PLR0913 - the signature of fla-core
     output_final_state: bool = False,
     chunk_size: int = CHUNK_SIZE,
 ) -> Result:
-    """Apply the rule, chunk by chunk.
+    """Apply the generalised delta rule of RWKV-7, chunk by chunk.
 
     r, w, k, a, b are [B, T, H, K], v [B, T, H, V], states [B, H, K, V]; w is the log decay, at
     most 0, and any decay is safe, -inf too. Returns the output [B, T, H, V] and the final state, or

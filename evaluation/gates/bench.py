@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.gates import thresholds as limits
-from move37.evaluation.gates.layer import Built, Counts, Layer
+from move37.evaluation.gates.layer import Built, Counts, Described, Layer
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
 
 ROOT = "delta_net"
@@ -36,12 +36,13 @@ _root_lock = threading.Lock()
 
 
 class Bench:
-    """One candidate under test: a main box that most gates share, and further ones beside it."""
+    """One layer under test: a main box that most gates share, and further ones beside it."""
 
     def __init__(
         self, source: str, nursery: Nursery, seconds: float, used: Callable[[Box], None]
     ) -> None:
         self.source = source
+        self.described = Described(source)
         self.nursery = nursery
         self._until = time.monotonic() + seconds
         self._seconds = seconds
@@ -50,6 +51,13 @@ class Bench:
         self._box: Box | None = None
         self._layer: Layer | None = None
         self._expense: Expense | None = None
+
+    def of_layer(self, index: int) -> Bench:
+        """Return a bench for the same candidate at another index, on the same clock."""
+        other = Bench(self.source, self.nursery, self._seconds, self._used)
+        other.described = Described(self.source, index)
+        other._until = self._until
+        return other
 
     @property
     def box(self) -> Box:
@@ -62,7 +70,7 @@ class Bench:
     def layer(self) -> Layer:
         """The candidate in the main box, in float64."""
         if self._layer is None:
-            self._layer = Layer(self.box, self.source, limits.HIDDEN, "float64")
+            self._layer = Layer(self.box, self.described, limits.HIDDEN, "float64")
         return self._layer
 
     @contextmanager
@@ -86,7 +94,7 @@ class Bench:
     def plain(self, hidden: int) -> Iterator[tuple[Layer, Box]]:
         """Build the candidate in a box of its own, in float32 as it is trained."""
         with self.open_box() as box:
-            yield Layer(box, self.source, hidden, "float32"), box
+            yield Layer(box, self.described, hidden, "float32"), box
 
     def expense(self) -> Expense:
         """What the candidate costs at the size of the budget."""
@@ -105,8 +113,8 @@ class Bench:
             if self.nursery not in _root_expense:
                 try:
                     with self.nursery.open_box(Limits(seconds=limits.GATE_SECONDS)) as box:
-                        source = template_source(ROOT)
-                        layer = Layer(box, source, limits.BUDGET_HIDDEN, "float32")
+                        root = Described(template_source(ROOT))
+                        layer = Layer(box, root, limits.BUDGET_HIDDEN, "float32")
                         _root_expense[self.nursery] = _expense(layer)
                 except BoxFailure as failure:
                     raise RuntimeError(f"{ROOT} could not be measured") from failure

@@ -1,23 +1,26 @@
 """Validity checks before any training, in order of cost: what a layer does, asked from outside.
 
 The layer lives in boxes; this side chooses the inputs, receives the outputs, and compares. G1 to
-G18 are the identifiers of the evaluation's specification, section 3. G6, the floor of tasks whose
-best possible loss is known, is asked of the trained model; the static policy, a part of G17,
-before there is any box.
+G18 are the identifiers of the evaluation's specification, section 3. Layer 0 climbs first, then one
+layer of each further kind, then a small model of several layers. G6, the floor of tasks whose best
+possible loss is known, is asked of the trained model; the static policy, a part of G17, before
+there is any box.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import numpy as np
 
 from move37.evaluation.gates import causality, cost, health, learning, purity, recurrence
 from move37.evaluation.gates import thresholds as limits
-from move37.evaluation.gates.bench import Bench
+from move37.evaluation.gates.bench import Bench, Expense
 from move37.evaluation.gates.claims import Unsound
+from move37.evaluation.gates.kinds import kinds
 from move37.evaluation.gates.layer import Finding
 from move37.evaluation.gates.thresholds import GATE_SECONDS
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Nursery
@@ -26,27 +29,41 @@ from move37.records import GateReport, GateResult
 
 @dataclass(frozen=True)
 class Gate:
-    """One rung: what is measured, the largest figure that passes, and what to mend otherwise."""
+    """One rung: what is measured, the largest figure that passes, and what to mend otherwise.
+
+    It asks one layer and is asked of each kind, or a `whole` model that holds several of them.
+    """
 
     id: str
     name: str
     run: Callable[[Bench], Finding]
     limit: float
     advice: str
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The verdict of the ladder, what the mixer costs, and what it printed when it raised.
+    """The verdict of the ladder, what each layer costs, and what it printed when it raised.
 
-    Operations are those of a forward pass, the state is that of one sequence; 0 when the ladder
-    ended before they were counted. `log` is untrusted text.
+    `expenses` are those of the first layers, none when the ladder ended before they were counted.
+    `log` is untrusted text.
     """
 
     report: GateReport
-    flops_per_token: float = 0.0
-    state_bytes: int = 0
+    expenses: tuple[Expense, ...] = ()
     log: str = ""
+
+    def flops_per_token(self, layers: int) -> float:
+        """Return the operations of a forward pass, the mean of the layers of a model."""
+        return self._mean([e.counts.forward / limits.BUDGET_LENGTH for e in self.expenses], layers)
+
+    def state_bytes(self, layers: int) -> int:
+        """Return the state of one sequence, the mean of the layers of a model."""
+        return int(self._mean([max(e.state) for e in self.expenses], layers))
+
+    def _mean(self, figures: list[float], layers: int) -> float:
+        return sum(islice(cycle(figures), layers)) / layers
 
 
 class LadderFailure(BoxFailure):
@@ -177,6 +194,7 @@ LADDER: tuple[Gate, ...] = (
         learning.overfit,
         limits.OVERFIT_SHARE,
         "let the output depend on earlier tokens, and let gradients reach what decides it",
+        whole=True,
     ),
 )
 WHITE_NOISE = Gate(
@@ -185,7 +203,12 @@ WHITE_NOISE = Gate(
     learning.white_noise,
     limits.NOISE_SIGMA,
     "find the path by which a token reaches the prediction of itself",
+    whole=True,
 )
+
+
+def _badness(result: GateResult) -> tuple[bool, float]:
+    return not result.passed, np.inf if result.figure is None else result.figure
 
 
 @dataclass
@@ -195,6 +218,14 @@ class _Climb:
     start: float = field(default_factory=time.monotonic)
     results: list[GateResult] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
+
+    def note(self, result: GateResult) -> None:
+        """Add a result, or put it in the place of one of the same gate that it is worse than."""
+        for place, known in enumerate(self.results):
+            if known.id == result.id:
+                self.results[place] = max(known, result, key=_badness)
+                return
+        self.results.append(result)
 
     def report(self) -> GateReport:
         return GateReport(gates=tuple(self.results), seconds=time.monotonic() - self.start)
@@ -209,7 +240,9 @@ def run_ladder(
     seconds: float = GATE_SECONDS,
     used: Callable[[Box], None],
 ) -> Checked:
-    """Run the gates in order; stop at the first failure unless `every`.
+    """Run the gates in order: on layer 0, on each further kind of layer, on a whole model.
+
+    Stops at the first failure unless `every`. A gate has one result, that of the worst layer.
 
     Raises:
         LadderFailure: time or memory ran out; what was found before comes with it.
@@ -217,15 +250,24 @@ def run_ladder(
     bench = Bench(source, nursery, seconds, used)
     climb = _Climb()
     gates = (*LADDER, WHITE_NOISE) if white_noise else LADDER
+    single = [gate for gate in gates if not gate.whole]
+    whole = [gate for gate in gates if gate.whole]
+    benches = {0: bench}
     try:
-        for gate in gates:
-            if not _try(gate, bench, climb) and not every:
-                break
-        return _checked(bench, climb)
+        of_layer: tuple[int, ...] = ()
+        if _climb(single, bench, climb, every=every):
+            of_layer = kinds(bench)
+            benches |= {kind: bench.of_layer(kind) for kind in sorted(set(of_layer) - {0})}
+            further = [(single, benches[kind]) for kind in benches if kind]
+            for some, layer in [*further, (whole, bench)]:
+                if not _climb(some, layer, climb, every=every):
+                    break
+        return _checked(climb, [benches[kind] for kind in of_layer])
     except BoxFailure as failure:
         raise LadderFailure(failure, climb.report()) from failure
     finally:
-        bench.close()
+        for opened in benches.values():
+            opened.close()
 
 
 def run_white_noise(source: str, nursery: Nursery, used: Callable[[Box], None]) -> GateResult:
@@ -244,17 +286,16 @@ def run_white_noise(source: str, nursery: Nursery, used: Callable[[Box], None]) 
     return climb.results[0]
 
 
-def _checked(bench: Bench, climb: _Climb) -> Checked:
+def _climb(gates: Sequence[Gate], bench: Bench, climb: _Climb, *, every: bool) -> bool:
+    """Run gates on one layer until one fails, or `every` one; return whether to climb on."""
+    return all(_try(gate, bench, climb) or every for gate in gates)
+
+
+def _checked(climb: _Climb, layers: list[Bench]) -> Checked:
     report, log = climb.report(), "\n".join(climb.logs)
     if not report.passed:
         return Checked(report, log=log)
-    expense = bench.expense()
-    return Checked(
-        report,
-        flops_per_token=expense.counts.forward / limits.BUDGET_LENGTH,
-        state_bytes=int(max(expense.state)),
-        log=log,
-    )
+    return Checked(report, tuple(bench.expense() for bench in layers), log)
 
 
 def _try(gate: Gate, bench: Bench, climb: _Climb) -> bool:
@@ -270,7 +311,10 @@ def _try(gate: Gate, bench: Bench, climb: _Climb) -> bool:
         climb.logs.append(failure.log)
         result = _unfigured(gate, failure.reason)
         bench.close()
-    climb.results.append(result)
+    index = bench.described.index
+    if index and result.detail:
+        result = result.model_copy(update={"detail": _line(f"layer {index}: {result.detail}")})
+    climb.note(result)
     return result.passed
 
 

@@ -92,14 +92,24 @@ class Gradients:
     batches: list[Array]
 
 
+@dataclass(frozen=True)
+class Described:
+    """Which mixer: the text of the candidate, and the index of the layer that it is built for."""
+
+    source: str
+    index: int = 0
+
+
 class Layer:
     """A mixer of one size in one box."""
 
-    def __init__(self, box: Box, source: str, hidden: int, precision: str, seed: int = 0) -> None:
+    def __init__(
+        self, box: Box, described: Described, hidden: int, precision: str, seed: int = 0
+    ) -> None:
         self._box = box
         self.hidden = hidden
-        message = {"source": source, "hidden": hidden, "heads": limits.HEADS, "seed": seed}
-        box.send({"op": "build", "precision": precision, **message})
+        size = {"hidden": hidden, "heads": limits.HEADS, "seed": seed}
+        box.send({"op": "build", "precision": precision, **vars(described), **size})
         told = box.receive_json()
         self.built = Built(
             parameters=int(number(told, "parameters", 1e12)),
@@ -138,6 +148,25 @@ class Layer:
                 f"{setting.told()}"
             )
         return y
+
+    def wearing(
+        self, pair: tuple[int, int], x: Array, settings: Sequence[Setting], cuts: Sequence[int]
+    ) -> list[Array]:
+        """Return y for `x` in each setting, of the first layer with the weights of the second.
+
+        In eval mode in pieces that end at the cuts. There is none where the names or shapes of
+        the weights differ.
+        """
+        asked = [setting.message() for setting in settings]
+        of, weights_of = pair
+        message = {"op": "wearing", "of": of, "weights_of": weights_of, "cuts": list(cuts)}
+        self._box.send({**message, "settings": asked}, [x])
+        fits = self._box.receive_json().get("fits")
+        if not isinstance(fits, bool):
+            raise Unsound("the process did not tell whether weights fit")
+        if not fits:
+            return []
+        return [self._box.receive_array(x.shape, "<f8", finite=False) for _ in settings]
 
     def backward(self, x: Array, cotangent: Array, setting: Setting) -> Array:
         """Return the vector-Jacobian product [B, T, D]."""

@@ -39,7 +39,8 @@ def learn(bench: Bench, lesson: Lesson) -> bytes:
     how = {"seed": 0, "rate": lesson.rate, "decay": 0.0, "warmup": WARMUP}
     with bench.open_box() as box:
         box.send({**message, **how}, [lesson.tokens, lesson.mask])
-        for _ in lesson.tokens:
+        # The losses, and the forms of the ops.
+        for _ in range(len(lesson.tokens) + 1):
             box.receive_json()
         return opaque(box)
 

@@ -130,5 +130,5 @@ def _elsewhere(bench: Bench, weights: bytes, probe: Array) -> Array:
     """Load weights in another box, and return y for `probe`."""
     with bench.open_box() as box:
         # Another seed: what is drawn at construction must travel with the weights.
-        restored = Layer(box, bench.source, limits.HIDDEN, "float64", seed=1)
+        restored = Layer(box, bench.described, limits.HIDDEN, "float64", seed=1)
         return restored.restore(weights, probe)

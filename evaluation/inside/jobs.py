@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from move37.arch_templates.ops import backend
 from move37.evaluation.inside import probes
 from move37.evaluation.inside.model import LanguageModel, ModelShape, shape_of
 from move37.evaluation.inside.probes import reply
@@ -72,7 +73,10 @@ def _masked_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def _train(message: dict[str, Any], arrays: list[np.ndarray], send: Send) -> None:
-    """Train on tokens [S, B, T + 1] where mask [S, B, T] is set; send losses, then weights."""
+    """Train on tokens [S, B, T + 1] where mask [S, B, T] is set.
+
+    Sends a loss for each step, the form that each op ran in, and the weights.
+    """
     tokens, mask = torch.from_numpy(arrays[0]).long(), torch.from_numpy(arrays[1]).float()
     model = LanguageModel(message["source"], shape_of(message["shape"]), message["seed"])
     model.train()
@@ -88,6 +92,7 @@ def _train(message: dict[str, Any], arrays: list[np.ndarray], send: Send) -> Non
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         reply(send, {"step": step + 1, "loss": loss.item()})
+    reply(send, {"forms": backend.forms()})
     state = {k: v.contiguous().clone() for k, v in model.state_dict().items()}
     send(protocol.WEIGHTS, safetensors.torch.save(state))
 

@@ -83,11 +83,11 @@ def lifted() -> Iterator[None]:
 
 
 class Session:
-    """The mixers of one box: built once for each precision, copied before every use."""
+    """The mixers of one box: built once for each precision and layer, copied before every use."""
 
     def __init__(self) -> None:
         self._described: Message = {}
-        self._built: dict[str, nn.Module] = {}
+        self._built: dict[tuple[str, int], nn.Module] = {}
         self.trained: nn.Module | None = None
         self.counters: list[tuple[str, str]] = []
 
@@ -96,19 +96,26 @@ class Session:
         self._described = message
         self._built = {}
 
-    def built(self, precision: str) -> nn.Module:
-        """Return the mixer of a precision: `float32`, or `float64` with casts lifted."""
-        if precision not in self._built:
-            told = self._described
+    def built(self, precision: str, index: int | None = None) -> nn.Module:
+        """Return the mixer of a precision: `float32`, or `float64` with casts lifted.
+
+        It is that of the layer described, or of another index.
+        """
+        told = self._described
+        key = precision, told["index"] if index is None else index
+        if key not in self._built:
             torch.manual_seed(told["seed"])
             with _precision(precision):
-                mixer = build_mixer(told["source"], told["hidden"], told["heads"], 0)
-                self._built[precision] = mixer.double() if precision == "float64" else mixer
-        return self._built[precision]
+                mixer = build_mixer(told["source"], told["hidden"], told["heads"], key[1])
+                self._built[key] = mixer.double() if precision == "float64" else mixer
+        return self._built[key]
 
-    def fresh(self, setting: Message) -> nn.Module:
-        """Return a copy in float64 with weights, counters and mode as the setting says."""
-        source = self.trained if setting["trained"] else self.built("float64")
+    def fresh(self, setting: Message, like: nn.Module | None = None) -> nn.Module:
+        """Return a copy in float64, of `like` if given, with weights and mode as the setting says.
+
+        The counters too.
+        """
+        source = like or (self.trained if setting["trained"] else self.built("float64"))
         if source is None:
             raise ValueError("there is no trained mixer yet")
         mixer = copy.deepcopy(source)
@@ -220,6 +227,34 @@ def _forward(session: Session, message: Message, arrays: Arrays, send: Send) -> 
     reply(send, {"changed": _imprint(mixer) != before, "written": written})
     for y in outputs:
         _array(send, y)
+
+
+def _wearing(session: Session, message: Message, arrays: Arrays, send: Send) -> None:
+    """Send y of one layer with the weights of another, in each setting, if the weights fit.
+
+    In eval mode x [B, T, D] comes in pieces, as it is decoded; in train mode whole.
+    """
+    own, other = (session.built("float64", message[key]) for key in ("of", "weights_of"))
+    weights = other.state_dict()
+    fits = _shapes(own.state_dict()) == _shapes(weights)
+    reply(send, {"fits": fits})
+    if not fits:
+        return
+    dressed = copy.deepcopy(own)
+    dressed.load_state_dict(weights)
+    for setting in message["settings"]:
+        cuts = () if setting["train"] else message["cuts"]
+        _array(send, _quietly(session.fresh(setting, dressed), arrays[0], cuts))
+
+
+def _quietly(mixer: nn.Module, x: np.ndarray, cuts: Sequence[int]) -> Tensor:
+    """Return y in float64 for a copy of x [B, T, D], in pieces, without gradients."""
+    with torch.no_grad(), lifted():
+        return _pieces(lambda: mixer, torch.from_numpy(x.copy()), cuts, None).double()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 def _backward(session: Session, message: Message, arrays: Arrays, send: Send) -> None:
@@ -393,6 +428,7 @@ def _restore(session: Session, message: Message, arrays: Arrays, send: Send) -> 
 ANSWERS: Mapping[str, Callable[[Session, Message, Arrays, Send], None]] = {
     "build": _build,
     "forward": _forward,
+    "wearing": _wearing,
     "backward": _backward,
     "gradients": _gradients,
     "stress": _stress,

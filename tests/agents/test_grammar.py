@@ -42,7 +42,7 @@ from move37.agents.grammar.genome import (
     linkage_groups,
     with_genes,
 )
-from move37.memory.novelty import fingerprint
+from move37.memory.programs import fingerprint
 
 TOLERANCE = 1e-9
 NASTY = 'Quotes """ and \\ end with one"\n# grammar: {"memory": "softmax"}\nnul \x00 lone \ud800'

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+
 import pytest
 
 from move37.agents.briefs import Brief
 from move37.agents.prompting import fill, message, role_of, system_prompt
+from move37.arch_templates.catalog import op_names
 from move37.records import Cognition, Lesson
 from move37.settings import ROLES
 from tests.agents.scripted import (
@@ -52,6 +56,17 @@ def test_a_value_that_no_document_names_is_an_error() -> None:
     values = dict.fromkeys(("number", "round", "proposal", "failure", "code", "mood"), "")
     with pytest.raises(KeyError, match="mood"):
         fill("engineer", values)
+
+
+def test_the_researcher_is_told_every_op_as_it_is_called_and_none_by_hand() -> None:
+    listed = message(research_brief()).text.split("## Ops\n")[1].split("\n\n")[0].splitlines()
+    names = [line.split("`")[1].split("(")[0] for line in listed]
+    assert names == sorted(op_names())
+    assert "- `token_shift(x, state=None) -> tuple[Tensor, Tensor]`: Return x [B, T, D] one" in (
+        "\n".join(listed)
+    )
+    document = files("move37.agents").joinpath("prompts", "researcher.md").read_text("utf-8")
+    assert not op_names() & set(re.findall(r"\w+", document))
 
 
 def test_dollar_signs_in_code_and_papers_are_only_text() -> None:

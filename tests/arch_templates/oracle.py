@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
+import ast
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 # Lengths and chunk sizes: one token, one chunk, many, all full, one token over, one a token.
 CUTS = [(1, 16), (2, 64), (37, 8), (64, 32), (65, 64), (23, 1)]
+
+# What a definition of fla-core may import here.
+PLAIN = frozenset({"__future__", "einops", "math", "torch", "typing"})
 
 Call = Callable[..., Any]
 
@@ -101,11 +106,52 @@ def assert_survives_poison(call: Call, args: dict[str, Any]) -> None:
         assert torch.equal(a, b)
 
 
+def fla_source(module: str) -> ast.Module:
+    """Return a file of fla-core, parsed; skip the test without fla-core."""
+    try:
+        files = metadata.distribution("fla-core")
+    except metadata.PackageNotFoundError:
+        pytest.skip("fla-core is not installed (the extra 'dev')")
+    path = Path(str(files.locate_file(module.replace(".", "/"))))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
 def of_fla(module: str, name: str) -> Any:
-    """Return a function of fla-core, or skip the test; it imports on a CPU if triton is there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return getattr(importlib.import_module(module), name)
-        except ImportError as error:
-            return pytest.skip(f"fla-core is not installed (the extra 'dev'): {error}")
+    """Return a function or class of fla-core; skip the test without fla-core.
+
+    The package imports Triton before anything else, which is not needed here: what is asked for is
+    executed by itself, with what it calls in its file and the file's imports of torch and einops.
+    """
+    tree = fla_source(module)
+    defined = {n.name: n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    needed, reached = [name], {name}
+    while needed:
+        names = {n.id for n in ast.walk(defined[needed.pop()]) if isinstance(n, ast.Name)}
+        needed += (names & defined.keys()) - reached
+        reached |= names & defined.keys()
+    kept = [n for n in tree.body if _is_plain_import(n) or getattr(n, "name", None) in reached]
+    scope: dict[str, Any] = {"__name__": module}
+    exec(compile(ast.Module(kept, []), module, "exec", dont_inherit=True), scope)
+    return scope[name]
+
+
+def fla_signature(package: str, name: str) -> inspect.Signature:
+    """Return the signature of what a package of fla-core takes from one of its files."""
+    imports = [n for n in fla_source(package).body if isinstance(n, ast.ImportFrom) and n.level]
+    file = next(n.module for n in imports if name in [alias.name for alias in n.names])
+    functions = {
+        n.name: n for n in fla_source(f"{package}.{file}").body if isinstance(n, ast.FunctionDef)
+    }
+    found = ast.parse(f"def {name}({ast.unparse(functions[name].args)}): ...").body
+    # Annotations name what is not imported here.
+    future = ast.parse("from __future__ import annotations").body
+    scope: dict[str, Any] = {}
+    exec(compile(ast.Module([*future, *found], []), package, "exec", dont_inherit=True), scope)
+    return inspect.signature(scope[name])
+
+
+def _is_plain_import(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return str(node.module).split(".")[0] in PLAIN
+    return isinstance(node, ast.Import) and all(a.name.split(".")[0] in PLAIN for a in node.names)

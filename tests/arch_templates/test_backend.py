@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensorMode
 
 from move37.arch_templates import ops
 from move37.arch_templates.ops import backend
-from tests.arch_templates.oracle import gap, of_fla, randn
+from tests.arch_templates.oracle import fla_signature, gap, randn
 
 OPS = {
     "chunk_delta_rule": "q k v beta",
@@ -37,6 +37,11 @@ def on_cuda(dtype: torch.dtype, width: int = 16) -> Tensor:
     """Return a tensor that says that it is on CUDA, where there is none."""
     with FakeTensorMode():
         return torch.empty(1, 8, 2, width, device="cuda", dtype=dtype)
+
+
+@pytest.fixture(autouse=True)
+def nothing_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_forms", {})
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def test_on_a_cpu_pytorch_runs_and_nothing_is_announced(op: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         getattr(ops, op)(*arguments(op, "cpu", torch.float32))
-    assert backend.forms()[op] == "torch"
+    assert backend.forms()[op] == "chunked"
 
 
 def test_on_cuda_without_a_kernel_pytorch_is_chosen_and_that_is_said_once(
@@ -80,7 +85,7 @@ def test_on_cuda_without_a_kernel_pytorch_is_chosen_and_that_is_said_once(
     for op in OPS:
         with pytest.warns(UserWarning, match=f"{op} runs as PyTorch on CUDA: fla-core cannot"):
             assert backend.kernel(op, q) is None
-        assert backend.forms()[op] == "torch"
+        assert backend.forms()[op] == "chunked"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert backend.kernel(op, q) is None
@@ -99,6 +104,18 @@ def test_on_cuda_the_kernel_runs_with_the_arguments_in_fla_cores_order(
     assert all(a is b for a, b in zip(sequences, args, strict=True))
     assert (scale, output_final_state) == (0.5, True)
     assert initial_state.dtype == torch.float32
+
+
+def test_an_op_that_did_once_without_its_kernel_is_recorded_as_chunked(
+    kernels: dict[str, list[Any]], unannounced: None
+) -> None:
+    half, single = on_cuda(torch.bfloat16), on_cuda(torch.float32)
+    assert backend.kernel("chunk_kda", half) is not None
+    assert backend.forms() == {"chunk_kda": "triton"}
+    with pytest.warns(UserWarning, match="not float32"):
+        assert backend.kernel("chunk_kda", single) is None
+    assert backend.kernel("chunk_kda", half) is not None
+    assert backend.forms() == {"chunk_kda": "chunked"}
 
 
 def test_under_autocast_products_are_narrowed_and_decays_are_not(
@@ -127,7 +144,7 @@ def test_what_the_kernel_cannot_do_pytorch_does_and_the_reason_is_said(
     q = on_cuda(dtype, width)
     with pytest.warns(UserWarning, match=reason):
         assert backend.kernel("chunk_delta_rule", q) is None
-    assert backend.forms()["chunk_delta_rule"] == "torch"
+    assert backend.forms()["chunk_delta_rule"] == "chunked"
 
 
 def test_without_a_device_no_kernel_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +166,7 @@ def test_with_a_device_and_without_fla_core_the_reason_names_the_extra(
 
 @pytest.mark.parametrize("op", backend.MODULES)
 def test_an_op_has_the_leading_arguments_of_fla_cores_kernel(op: str) -> None:
-    theirs = list(inspect.signature(of_fla(backend.MODULES[op], op)).parameters)
+    theirs = list(fla_signature(backend.MODULES[op], op).parameters)
     ours = list(inspect.signature(getattr(ops, op)).parameters)
     shared = ours[: ours.index("output_final_state") + 1]
     assert theirs[: len(shared)] == shared

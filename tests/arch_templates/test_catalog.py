@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 import traceback
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import move37.arch_templates
+from move37.arch_templates import catalog, ops
 from move37.arch_templates.catalog import BOUNDS, TEMPLATES, template_source
 from move37.arch_templates.contract import build_mixer
 from move37.graph.lab import check_request
@@ -28,6 +31,25 @@ def test_template_text_is_had_without_importing_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_ops_are_told_as_they_are_without_importing_torch() -> None:
+    program = (
+        "import sys; from move37.arch_templates.catalog import ops; "
+        "assert len(ops()) > 30; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert [op.name for op in catalog.ops()] == sorted(ops.__all__)
+    for op in catalog.ops():
+        found = getattr(ops, op.name)
+        arguments = list(inspect.signature(found).parameters)
+        told = ast.parse(re.sub(r"=\.\.\.", "=0", op.call.split(" -> ")[0]), mode="eval").body
+        assert isinstance(told, ast.Call)
+        made = told.func if isinstance(told.func, ast.Call) else told
+        names = [ast.unparse(a) for a in made.args] + [str(k.arg) for k in made.keywords]
+        assert names == arguments
+        assert op.summary == str(inspect.getdoc(found)).splitlines()[0]
+        assert "Result" not in op.call
 
 
 def test_every_file_with_a_token_mixer_is_in_the_catalog_once() -> None:

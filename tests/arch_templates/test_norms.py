@@ -71,8 +71,8 @@ def test_the_dtype_stays() -> None:
 
 def test_the_norms_are_those_of_fla_core() -> None:
     x = randn(0, 2, 5, 8).float()
-    group = of_fla("fla.modules.layernorm", "group_norm_ref")
-    rms = of_fla("fla.modules.layernorm", "rms_norm_ref")
+    group = of_fla("fla.modules.norm.layernorm", "group_norm_ref")
+    rms = of_fla("fla.modules.norm.layernorm", "rms_norm_ref")
     weight = randn(1, 8).float()
     ours, ours_rms = GroupNorm(2, 8), RMSNorm(8)
     ours.weight.data = ours_rms.weight.data = weight

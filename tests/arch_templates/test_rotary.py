@@ -64,7 +64,7 @@ def test_the_dtype_stays_and_far_positions_keep_their_digits() -> None:
 
 
 def test_the_pairs_are_those_of_fla_core() -> None:
-    reference = of_fla("fla.modules.rotary", "rotary_embedding_ref")
+    reference = of_fla("fla.modules.rotary.ops", "rotary_embedding_ref")
     x = randn(0, 2, 9, 3, 8)
     angle = torch.arange(9)[:, None] * 10000.0 ** (-torch.arange(4) / 4).double()
     assert gap(apply_rotary(x), reference(x, angle.cos(), angle.sin())) <= 1e-12

@@ -37,7 +37,7 @@ def trained(nursery: Nursery, source: str, steps: int = 2) -> bytes:
     message = {"op": "train", "source": source, "shape": SHAPE, "seed": 0}
     with nursery.open_box(LIMITS) as box:
         box.send({**message, "rate": 1e-2, "decay": 0.0, "warmup": 1}, [tokens, mask])
-        for _ in range(steps):
+        for _ in range(steps + 1):
             box.receive_json()
         return box.receive(limit=1 << 24)[1]
 

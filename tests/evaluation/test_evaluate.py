@@ -13,7 +13,7 @@ from move37.arch_templates.catalog import template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import load_corpus
-from move37.evaluation.evaluate import Anomalies, Evaluator
+from move37.evaluation.evaluate import Anomalies, Evaluator, Run, ignore
 from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.tiers import load_tier
 from move37.records import Baseline, CurvePoint, Failed, Measured
@@ -51,7 +51,29 @@ def test_a_template_is_measured_bit_for_bit_the_same_twice(evaluator: Evaluator)
     assert first.loss("text") < 4.5
     assert first.size.parameters > first.size.mixer_parameters > 1000
     assert first.cost.cpu_seconds > 0
+    assert first.forms == second.forms == {"chunk_delta_rule": "chunked"}
     assert first.provenance == evaluator.provenance
+
+
+def test_a_record_from_before_forms_were_told_still_loads(evaluator: Evaluator) -> None:
+    measured = evaluator.rehearse(SOURCE, 2)
+    assert isinstance(measured, Measured)
+    old = measured.model_dump(mode="json", exclude={"forms"})
+    assert Measured.model_validate(old) == measured.model_copy(update={"forms": {}})
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["{'chunk_delta_rule': 'fast'}", "{'no_such_op': 'chunked'}", "{'causal_conv': ['chunked']}"],
+)
+def test_a_form_or_an_op_that_does_not_exist_is_not_recorded(
+    evaluator: Evaluator, told: str
+) -> None:
+    lie = f"from move37.arch_templates.ops import backend\nbackend.forms = lambda: {told}\n"
+    run = Run(SOURCE + lie, 0, None, ignore)
+    with pytest.raises(BoxFailure, match="forms of ops that do not exist"):
+        evaluator._train(run, "text")
+    assert run.account.forms == {}
 
 
 def test_another_seed_gives_another_loss(evaluator: Evaluator, baseline: Baseline) -> None:

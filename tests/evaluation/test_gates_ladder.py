@@ -18,8 +18,8 @@ from tests.evaluation.faults import CLEAN, FAULTS, Fault
 def test_every_template_passes_and_tells_what_it_costs(nursery: Nursery, name: str) -> None:
     checked = run_ladder(template_source(name), nursery, every=True, used=lambda _: None)
     assert checked.report.passed, checked.report
-    assert checked.flops_per_token > 0
-    assert checked.state_bytes > 0
+    assert checked.flops_per_token(2) > 0
+    assert checked.state_bytes(2) > 0
     assert checked.log == ""
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from move37.agents import grammar
 from move37.arch_templates.catalog import TEMPLATES, template_source
-from move37.memory.embedding import embed
+from move37.memory.embedding import WordLlama
 from move37.memory.novelty import check_novelty
 from move37.records import Experiment, Proposal
 from tests.hostile.cases import corpus
@@ -102,7 +102,7 @@ def nearest(text: str, history: Sequence[Experiment], k: int = 5) -> tuple[tuple
     return tuple(sorted(pairs, key=lambda pair: -pair[1])[:k])
 
 
-vector = lru_cache(maxsize=8192)(lambda text: embed([text])[0])
+vector = lru_cache(maxsize=8192)(lambda text: WordLlama().embed([text])[0])
 
 
 # --- designs ------------------------------------------------------------------------------------

@@ -225,6 +225,7 @@ def measured(number: int, loss: float, parameters: int = 73_472) -> Measured:
             peak_bytes=410_000_000,
         ),
         provenance=PROVENANCE,
+        forms={"chunk_delta_rule": "chunked"},
     )
 
 

@@ -172,6 +172,21 @@ def test_one_evaluation_stands_beside_the_baseline() -> None:
     assert "within noise" in text
 
 
+def test_the_form_in_which_each_op_trained_stands_beside_size_and_cost() -> None:
+    baseline = sample.campaign().baseline
+    assert baseline is not None
+    measured = sample.measured(1, 2.25)
+    for view in (
+        experiment_view(sample.experiments()[3]),
+        display.measured_view(measured, baseline),
+    ):
+        text = shown(view)
+        assert "state       8,192 bytes" in text
+        assert "ops         chunk_delta_rule chunked (told by the box)" in text
+    unknown = measured.model_copy(update={"forms": {}})
+    assert "told by the box" not in shown(display.measured_view(unknown, baseline))
+
+
 def test_a_chart_runs_from_its_least_to_its_largest_value() -> None:
     top, bottom = display.chart([4.0, 3.0, 2.0], height=2).plain.splitlines()
     assert top == "   4.000 ┤█▁ "

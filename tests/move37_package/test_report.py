@@ -78,6 +78,7 @@ def test_the_best_design_shows_its_gates_audit_and_isolation() -> None:
     for fact in ("2 gates before training", "2 audits of the trained weights", "4e-07", "0.002"):
         assert fact in words
     assert "Isolation: bubblewrap+landlock+seccomp" in words
+    assert "Ops as it trained, told by its own process: chunk_delta_rule chunked." in words
 
 
 def test_without_isolation_the_page_says_so_at_the_top() -> None:

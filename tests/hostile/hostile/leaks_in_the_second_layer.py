@@ -1,7 +1,6 @@
-# does: reads the future in the second layer only: gates build the first one
-# expect: audit
+# does: reads the future in the second layer only
+# expect: gate G1
 # policy: passes
-# run: evaluate
 
 from torch import Tensor, nn
 
