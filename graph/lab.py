@@ -192,7 +192,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
             done = store.experiments(config.name)
             with (
                 open_cognition(settings, vectors) as cognition,
-                closing(Motivations(_chroma(settings, config.name), vectors)) as motivations,
+                closing(_motivations(config, settings, vectors)) as motivations,
                 closing(_lessons(config, settings, baseline, vectors)) as lessons,
             ):
                 cognition.build()
@@ -240,6 +240,10 @@ def open_cognition(
 def own_papers(settings: Settings) -> Path:
     """The folder of the papers that the user added."""
     return settings.home / "papers"
+
+
+def _motivations(config: CampaignConfig, settings: Settings, vectors: Embedder) -> Motivations:
+    return Motivations(_chroma(settings, config.name), config.name, vectors)
 
 
 def _lessons(

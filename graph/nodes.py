@@ -62,7 +62,7 @@ def novelty(state: State, lab: Lab) -> State:
     if "novelty" in lab.config.without:
         return {"novelty": unchecked(proposal)}
     before = lab.visible_before(number)
-    nearest = lab.motivations.nearest(proposal.motivation, lab.config.name, before)
+    nearest = lab.motivations.nearest(proposal.motivation, before)
     verdict = check_novelty(proposal, _history(number, lab), nearest, lab.root)
     refused = [verdict.reason] if verdict.verdict == "repeat" else []
     return {"novelty": verdict, "refused": refused}

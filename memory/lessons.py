@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from move37.memory.embedding import Embedder
 from move37.memory.lexical import Lexical
@@ -18,7 +17,7 @@ from move37.memory.vocabulary import MECHANISMS
 from move37.records import Candidate, Effect, Experiment, Failed, Lesson, Measured
 
 # How far down either ranking is read; a lesson that later experiments contradict sinks from there.
-DEPTH = 40
+DEPTH = 30
 COLUMNS = {"text": 1.0, "mechanisms": 0.5}
 
 
@@ -46,8 +45,8 @@ class LessonBase:
         Raises:
             UserError: the path or the server cannot be used.
         """
-        self._campaign, self._origin = campaign, origin
-        self._texts = Texts(where, "lessons", embedder, replace=True)
+        self._origin = origin
+        self._texts = Texts(where, f"{campaign}-lessons", embedder, replace=True)
         self._lock = threading.Lock()
         self._experiments: dict[int, Experiment] = {}
         self._book = _Book(origin)
@@ -67,7 +66,7 @@ class LessonBase:
             (one, identity, text)
             for one in given
             for identity, text in _ids_and_texts(one)
-            if f"{one.id}-{identity}" not in known
+            if identity not in known
         ]
         self._put(missing)
         return len(missing)
@@ -79,14 +78,10 @@ class LessonBase:
         self._put([(experiment, *told) for told in _ids_and_texts(experiment)])
 
     def _put(self, told: Sequence[tuple[Experiment, str, str]]) -> None:
-        # Ids of lessons are short, for agents to name; here they must differ between campaigns.
         self._texts.put(
-            [f"{one.id}-{identity}" for one, identity, _ in told],
+            [identity for _, identity, _ in told],
             [text for _, _, text in told],
-            [
-                {"campaign": self._campaign, "number": one.number, "lesson": identity}
-                for one, identity, _ in told
-            ],
+            [{"number": one.number, "lesson": identity} for one, identity, _ in told],
         )
 
     def read(self, experiment: Experiment) -> tuple[tuple[str, ...], Effect]:
@@ -108,10 +103,8 @@ class LessonBase:
             words = book.words.search(query, DEPTH)
         if not lessons:
             return ()
-        within: dict[str, Any] = {
-            "$and": [{"campaign": self._campaign}, {"number": {"$lt": before}}]
-        }
-        near = [str(one.metadata["lesson"]) for one in self._texts.nearest(query, DEPTH, within)]
+        found = self._texts.nearest(query, DEPTH, passes=lambda of: of["number"] < before)
+        near = [str(one.metadata["lesson"]) for one in found]
         fused = reciprocal_rank_fusion([[i for i in r if i in lessons] for r in (near, words)])
         weighed = by_score({i: score * lessons[i].standing for i, score in fused.items()})
         return tuple(lessons[i] for i in weighed)[:k]

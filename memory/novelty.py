@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from move37.memory.embedding import Embedder
 from move37.memory.programs import fingerprint, nearest_code, new_numbers, outline
@@ -34,15 +34,15 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 class Motivations:
-    """The motivations of all experiments, searched within one campaign and before one number."""
+    """The motivations of one campaign, searched before one number."""
 
-    def __init__(self, where: Path | str, embedder: Embedder | None = None) -> None:
+    def __init__(self, where: Path | str, campaign: str, embedder: Embedder | None = None) -> None:
         """Open the collection on a path or at a URL.
 
         Raises:
             UserError: the path or the server cannot be used.
         """
-        self._texts = Texts(where, "motivations", embedder, replace=True)
+        self._texts = Texts(where, f"{campaign}-motivations", embedder, replace=True)
 
     def close(self) -> None:
         """Let go of the collection."""
@@ -59,12 +59,9 @@ class Motivations:
         self._put(missing)
         return len(missing)
 
-    def nearest(
-        self, text: str, campaign: str, before: int, k: int = 5
-    ) -> tuple[tuple[int, float], ...]:
+    def nearest(self, text: str, before: int, k: int = 5) -> tuple[tuple[int, float], ...]:
         """Return numbers and cosines of the nearest motivations, the nearest first."""
-        within: dict[str, Any] = {"$and": [{"campaign": campaign}, {"number": {"$lt": before}}]}
-        found = self._texts.nearest(text, k, within)
+        found = self._texts.nearest(text, k, passes=lambda of: of["number"] < before)
         return tuple((int(one.metadata["number"]), one.cosine) for one in found)
 
     def _put(self, experiments: Sequence[Experiment]) -> None:
@@ -72,7 +69,7 @@ class Motivations:
         self._texts.put(
             [one.id for one, _ in told],
             [proposal.motivation for _, proposal in told],
-            [{"campaign": one.campaign, "number": one.number} for one, _ in told],
+            [{"number": one.number} for one, _ in told],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from chromadb.api.collection_configuration import (
 from chromadb.config import Settings
 from chromadb.errors import ChromaError
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from move37.memory.embedding import Embedder, WordLlama
 from move37.records import UserError
@@ -30,8 +31,10 @@ INDEX = CreateHNSWConfiguration(
     space="cosine", ef_construction=200, ef_search=200, max_neighbors=32
 )
 # Neighbours asked of the index for each one wanted; the order is then settled by exact cosines.
-SPARE = 4
+SPARE = 2
 DIGITS = 6
+# Chroma takes a few thousand at once, how many depends on its SQLite.
+BATCH = 1000
 
 # Chroma keeps one engine for a path in a process, and makes it without a lock of its own.
 _opening = threading.Lock()
@@ -91,31 +94,50 @@ class Texts:
         self, ids: Sequence[str], texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]]
     ) -> None:
         """Add texts, or replace those of the same ids."""
-        if not ids:
-            return
         with chroma_errors(self._where):
-            self._collection.upsert(
-                ids=list(ids),
-                embeddings=self._embedder.embed(texts),
-                documents=list(texts),
-                metadatas=[dict(metadata) for metadata in metadatas],
-            )
+            for part in _batches(len(ids)):
+                self._collection.upsert(
+                    ids=list(ids[part]),
+                    embeddings=self._embedder.embed(texts[part]),
+                    documents=list(texts[part]),
+                    metadatas=[dict(metadata) for metadata in metadatas[part]],
+                )
 
     def drop(self, ids: Sequence[str]) -> None:
         """Remove texts by id."""
-        if ids:
-            with chroma_errors(self._where):
-                self._collection.delete(ids=list(ids))
+        with chroma_errors(self._where):
+            for part in _batches(len(ids)):
+                self._collection.delete(ids=list(ids[part]))
 
     def nearest(
-        self, query: str, k: int, where: Mapping[str, Any] | None = None
+        self,
+        query: str,
+        k: int,
+        where: Mapping[str, Any] | None = None,
+        passes: Callable[[Mapping[str, Any]], bool] = lambda _: True,
     ) -> list[Neighbour]:
-        """Return up to `k` neighbours, the nearest first, of those that `where` lets through."""
+        """Return up to `k` neighbours, the nearest first.
+
+        `where` is a filter of Chroma's, which looks at every text, so it is for small collections;
+        `passes` is asked of the metadata of neighbours, and further ones are fetched while too few
+        pass.
+        """
         vector = self._embedder.embed([query])
+        asked = SPARE * k
+        while True:
+            found = self._neighbours(vector, asked, where)
+            passed = [one for one in found if passes(one.metadata)]
+            if len(passed) >= k or len(found) < asked:
+                return sorted(passed, key=lambda one: (-one.cosine, one.id))[:k]
+            asked *= 4
+
+    def _neighbours(
+        self, vector: NDArray[np.float32], count: int, where: Mapping[str, Any] | None
+    ) -> list[Neighbour]:
         with chroma_errors(self._where):
             found = self._collection.query(
                 query_embeddings=vector,
-                n_results=SPARE * k,
+                n_results=count,
                 where=dict(where) if where else None,
                 include=["embeddings", "metadatas"],
             )
@@ -124,13 +146,16 @@ class Texts:
             return []
         # The index adds up in another order before and after it is saved; a record must not.
         cosines = np.asarray(vectors[0], dtype=np.float64) @ vector[0].astype(np.float64)
-        neighbours = [
+        return [
             Neighbour(identity, metadata, round(float(cosine), DIGITS))
             for identity, metadata, cosine in zip(
                 found["ids"][0], metadatas[0], cosines, strict=True
             )
         ]
-        return sorted(neighbours, key=lambda one: (-one.cosine, one.id))[:k]
+
+
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(first, first + BATCH) for first in range(0, count, BATCH))
 
 
 @contextmanager

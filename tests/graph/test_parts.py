@@ -14,7 +14,7 @@ from move37.tools.knowledge import knowledge_tools
 
 def config(*without: Part, experiments: int = 4) -> CampaignConfig:
     name = "-".join(("parts", *without))
-    return CampaignConfig(name=name, tier="smoke", experiments=experiments, without=without, seed=1)
+    return CampaignConfig(name=name, tier="smoke", experiments=experiments, without=without)
 
 
 @pytest.fixture(scope="module")

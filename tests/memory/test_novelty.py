@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,38 +100,32 @@ def test_an_idea_repeats_when_words_numbers_and_mechanisms_agree(
     assert novelty.nearest == ((1, cosine),)
 
 
-@pytest.fixture
-def motivations(tmp_path: Path) -> Iterator[Motivations]:
-    opened = Motivations(tmp_path / "chroma")
-    yield opened
-    opened.close()
-
-
-def test_neighbours_stay_within_the_campaign_and_before_the_number(
-    motivations: Motivations,
-) -> None:
-    for number in range(1, 6):
+def test_neighbours_stay_within_the_campaign_and_before_the_number(tmp_path: Path) -> None:
+    ours, others = Motivations(tmp_path, "trial"), Motivations(tmp_path, "other..one-")
+    for number in range(1, 60):
         told = proposal(f"widen the filter, try {number}")
-        motivations.add(scored(number, told=told))
-        motivations.add(scored(number, told=told, campaign="other"))
-    found = motivations.nearest("widen the filter, try 4", "trial", before=4)
+        ours.add(scored(number, told=told))
+        others.add(scored(number, told=proposal("another idea altogether"), campaign="other"))
+    found = ours.nearest("widen the filter, try 59", before=4)
     assert sorted(number for number, _ in found) == [1, 2, 3]
     assert [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
-    exact = motivations.nearest("widen the filter, try 3", "trial", before=9, k=1)
-    assert exact == ((3, 1.0),)
-    assert motivations.nearest("anything", "nothing", before=9) == ()
+    assert ours.nearest("widen the filter, try 3", before=99, k=1) == ((3, 1.0),)
+    assert len(others.nearest("widen the filter, try 3", before=99)) == 5
+    assert others.nearest("widen the filter, try 3", before=99)[0][1] < 0.9
+    ours.close()
+    others.close()
 
 
 def test_motivations_outlive_the_process_and_missing_ones_are_added(tmp_path: Path) -> None:
     history = [scored(1), scored(2), refused(3).model_copy(update={"proposal": None})]
-    first = Motivations(tmp_path)
+    first = Motivations(tmp_path, "trial")
     first.add(history[0])
     first.add(history[0])
     first.close()
-    again = Motivations(tmp_path)
+    again = Motivations(tmp_path, "trial")
     assert again.sync(history) == 1
     assert again.sync(history) == 0
-    assert [number for number, _ in again.nearest("gate", "trial", before=9)] == [1, 2]
+    assert [number for number, _ in again.nearest("gate", before=9)] == [1, 2]
     again.close()
 
 
