@@ -12,7 +12,7 @@ from move37.memory.embedding import Embedder
 from move37.memory.lexical import Lexical
 from move37.memory.pool import as_candidate
 from move37.memory.ranking import by_score, reciprocal_rank_fusion
-from move37.memory.vectors import Texts
+from move37.memory.vectors import Texts, own_name
 from move37.memory.vocabulary import MECHANISMS
 from move37.records import Candidate, Effect, Experiment, Failed, Lesson, Measured
 
@@ -46,7 +46,7 @@ class LessonBase:
             UserError: the path or the server cannot be used.
         """
         self._origin = origin
-        self._texts = Texts(where, f"{campaign}-lessons", embedder, replace=True)
+        self._texts = Texts(where, own_name(campaign, "lessons"), embedder, replace=True)
         self._lock = threading.Lock()
         self._experiments: dict[int, Experiment] = {}
         self._book = _Book(origin)

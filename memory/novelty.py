@@ -10,7 +10,7 @@ from typing import Final
 
 from move37.memory.embedding import Embedder
 from move37.memory.programs import fingerprint, nearest_code, new_numbers, outline
-from move37.memory.vectors import Texts
+from move37.memory.vectors import Texts, own_name
 from move37.records import Candidate, Experiment, Failed, Measured, Novelty, Proposal
 
 # Cosine from which two motivations state one idea. Among 300 mutations of the offline grammar,
@@ -42,7 +42,7 @@ class Motivations:
         Raises:
             UserError: the path or the server cannot be used.
         """
-        self._texts = Texts(where, f"{campaign}-motivations", embedder, replace=True)
+        self._texts = Texts(where, own_name(campaign, "motivations"), embedder, replace=True)
 
     def close(self) -> None:
         """Let go of the collection."""

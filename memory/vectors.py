@@ -24,7 +24,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from move37.memory.embedding import Embedder, WordLlama
-from move37.records import UserError
+from move37.records import UserError, content_id
 
 # Wide enough that the approximate index returns the true neighbours of some thousand texts.
 INDEX = CreateHNSWConfiguration(
@@ -156,6 +156,11 @@ class Texts:
 
 def _batches(count: int) -> Iterator[slice]:
     return (slice(first, first + BATCH) for first in range(0, count, BATCH))
+
+
+def own_name(campaign: str, kind: str) -> str:
+    """Return the name of a campaign's collection: Chroma refuses some names that campaigns have."""
+    return f"{content_id(campaign)}-{kind}"
 
 
 @contextmanager
