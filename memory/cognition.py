@@ -1,8 +1,8 @@
 """The cognition base: lessons of papers, found by the symptom that they answer.
 
 Dense search compares the question with the meaning of a lesson (its scenario, the other
-observations of the weakness, its tags, its context); lexical search finds words, those of titles
-and tags before those of formulas; the two rankings are fused. `benchmarks/retrieval.py` measures
+observations of the weakness, its context); lexical search finds words, those of titles and tags
+before those of formulas; the two rankings are fused. `benchmarks/retrieval.py` measures
 all three; the weights were chosen on its development set.
 """
 
@@ -107,8 +107,8 @@ class CognitionBase:
             # The whole ranking: a filter must not empty it.
             rankings.append(self._words.search(query, len(self._lessons)))
         passed = [[i for i in ranking if self._passes(i, families, since)] for ranking in rankings]
-        ranked = list(reciprocal_rank_fusion([ranking[:DEPTH] for ranking in passed]))
-        return tuple(self._lessons[i] for i in spread(ranked, self._paper, k))
+        scores = reciprocal_rank_fusion([ranking[:DEPTH] for ranking in passed])
+        return tuple(self._lessons[i] for i in spread(scores, self._paper, k))
 
     def lessons(self) -> tuple[Cognition, ...]:
         """Return all lessons by id of their paper."""
@@ -126,7 +126,7 @@ class CognitionBase:
 
 
 def _meaning_of(lesson: Cognition) -> str:
-    return " ".join((lesson.scenario, *lesson.seen_as, lesson.context, _tags_of(lesson)))
+    return " ".join((lesson.scenario, *lesson.seen_as, lesson.context))
 
 
 def _words_of(lesson: Cognition) -> tuple[str, ...]:

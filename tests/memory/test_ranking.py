@@ -13,8 +13,8 @@ from move37.memory.ranking import reciprocal_rank_fusion, spread
 def test_scores_are_sums_of_damped_reciprocal_ranks() -> None:
     scores = reciprocal_rank_fusion([["a", "b"], ["b", "c"]])
     assert list(scores) == ["b", "a", "c"]
-    assert scores["b"] == pytest.approx(1 / 62 + 1 / 61)
-    assert reciprocal_rank_fusion([["a", "b"], ["b"]], [1.0, 0.0]) == {"a": 1 / 61, "b": 1 / 62}
+    assert scores["b"] == pytest.approx(1 / 22 + 1 / 21)
+    assert reciprocal_rank_fusion([["a", "b"], ["b"]], [1.0, 0.0]) == {"a": 1 / 21, "b": 1 / 22}
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), min_size=1, max_size=4))
@@ -25,10 +25,15 @@ def test_what_leads_every_ranking_leads_the_fusion(rankings: list[list[str]]) ->
 
 
 def test_each_source_has_one_place_before_any_has_two() -> None:
-    ranked = ["a1", "a2", "b1", "a3", "c1", "b2"]
-    assert spread(ranked, lambda one: one[0], 4) == ["a1", "b1", "c1", "a2"]
-    assert spread(ranked, lambda one: one[0], 2) == ["a1", "b1"]
-    assert spread(ranked, lambda one: one[0], 99) == ["a1", "b1", "c1", "a2", "a3", "b2"]
+    scores = {"a1": 9.0, "a2": 8.0, "b1": 5.0, "a3": 4.0, "c1": 3.0, "b2": 2.0}
+    assert spread(scores, lambda one: one[0], 4) == ["a1", "b1", "c1", "a2"]
+    assert spread(scores, lambda one: one[0], 2) == ["a1", "b1"]
+    assert spread(scores, lambda one: one[0], 99) == ["a1", "b1", "c1", "a2", "a3", "b2"]
+
+
+def test_of_two_sources_with_equal_bests_the_one_with_more_to_say_is_first() -> None:
+    assert spread({"a1": 1.0, "b1": 1.0, "b2": 0.5}, lambda one: one[0], 2) == ["b1", "a1"]
+    assert spread({"a1": 1.2, "b1": 1.0, "b2": 0.5}, lambda one: one[0], 2) == ["a1", "b1"]
 
 
 @pytest.fixture
