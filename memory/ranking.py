@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-# The paper has 60, for rankings of thousands; among some hundred lessons the lead of the first places
-# may count more, and 20 did better on the development set of `benchmarks/retrieval.py`.
+# The paper has 60, for rankings of thousands; among some hundred lessons the lead of the first
+# places may count more, and 20 did better on the development set of `benchmarks/retrieval.py`.
 DAMPING = 20.0
 # What the further lessons of a paper add to the score of its best one (same set).
 FURTHER = 0.3
