@@ -19,7 +19,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from move37.evaluation.gates.thresholds import BUDGET_HIDDEN, HEADS, STATE_LENGTHS, TOLERANCE
+from move37.evaluation.gates.thresholds import (
+    BUDGET_HIDDEN,
+    HEADS,
+    LAYERS,
+    STATE_LENGTHS,
+    TOLERANCE,
+)
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.evaluation.standing import (
     TASK,
@@ -253,9 +259,10 @@ def templates_view(sheets: Sequence[Sheet]) -> RenderableType:
         decodes = Text("yes") if sheet.decodes else Text("no", style="red")
         table.add_row(name, *figures, decodes, style="dim" if sheet.quadratic else "")
     told = (
-        f"The first layer of width {BUDGET_HIDDEN}, {HEADS} heads. Bytes are the state of a "
-        f"sequence after {STATE_LENGTHS[-1]:,} tokens; cost and state grow with the length T. "
-        "Decodes: one token at a time, from the state, gives what all at once give, "
+        f"A layer of width {BUDGET_HIDDEN}, {HEADS} heads, the mean of the first {LAYERS}. Bytes "
+        f"are the state of a sequence after {STATE_LENGTHS[-1]:,} tokens; cost and state grow "
+        "with the length T. Decodes: one token at a time, "
+        "from the state, gives what all at once give, "
         f"to within {TOLERANCE:.0e}."
     )
     return Group(table, Text(told, style="dim"))

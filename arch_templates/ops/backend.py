@@ -20,7 +20,8 @@ from torch import Tensor
 
 from move37.records import Form
 
-Kernel = Callable[..., tuple[Tensor, Tensor | None]]
+State = Any  # A tensor, a tuple of states, or None.
+Kernel = Callable[..., tuple[Tensor, State]]
 
 # Where fla-core 0.6 keeps the kernel of each op, under the op's own name.
 MODULES: Mapping[str, str] = {
@@ -106,12 +107,24 @@ def _announce(op: str, obstacle: str) -> None:
         warnings.warn(f"{op} runs as PyTorch on CUDA: {obstacle}", stacklevel=4)
 
 
-def _called(fast: Kernel, dtype: torch.dtype, /, *args: Any) -> tuple[Tensor, Tensor | None]:  # noqa: ANN401 - the arguments of any kernel
-    """Call a kernel with what enters its products in `dtype`, and the rest as precise as it is."""
+def _called(fast: Kernel, dtype: torch.dtype, /, *args: Any) -> tuple[Tensor, State]:  # noqa: ANN401 - the arguments of any kernel
+    """Call a kernel with what enters its products in `dtype`, and the rest as precise as it is.
+
+    The output has that dtype and states are in float32, whatever the kernel makes of them: the
+    normaliser of linear attention is kept in the dtype of the keys, and widens the output.
+    """
     bound = inspect.signature(fast).bind(*args)
     for name, value in bound.arguments.items():
         if name in NARROW:
             bound.arguments[name] = value.to(dtype)
-        elif name == "initial_state" and value is not None:
-            bound.arguments[name] = value.float()
-    return fast(*bound.args)
+        elif name == "initial_state":
+            bound.arguments[name] = _single(value)
+    output, state = fast(*bound.args)
+    return output.to(dtype), _single(state)
+
+
+def _single(state: State) -> State:
+    """Return a state in float32: None, a tensor, or a pair in which either may be missing."""
+    if isinstance(state, Tensor):
+        return state.float()
+    return None if state is None else tuple(_single(part) for part in state)

@@ -40,6 +40,15 @@ def test_a_layer_whose_state_lacks_something_is_not_said_to_decode(
     assert not measured(monkeypatch, nursery, broken).decodes
 
 
+def test_layers_of_several_kinds_are_told_as_their_mean(nursery: Nursery) -> None:
+    hybrid = sheet.measure("hybrid", nursery)
+    # Three memories of 24 by 24 for each of 2 heads with three inputs of the filters, and one
+    # window of 63 keys and values with a position.
+    memory, window = 4 * (2 * 24 * 24 + 3 * 144), 4 * 2 * 48 * 63 + 8
+    assert hybrid.state_bytes == (3 * memory + window) / 4
+    assert hybrid.decodes
+
+
 def test_a_template_that_does_not_run_is_a_fault_of_ours(
     nursery: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
