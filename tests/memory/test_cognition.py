@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -260,3 +261,41 @@ def test_embedding_leaves_logging_as_it_was() -> None:
 def test_every_paper_stands_in_the_package() -> None:
     assert PAPERS.is_dir()
     assert {paper.id for paper in load_library()} == {path.stem for path in PAPERS.glob("*.toml")}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A real Chroma server on the loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = Path(sys.executable).with_name("chroma")
+    arguments = ["run", "--path", str(tmp_path / "data"), "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [command, *arguments, "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(150):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
+# Chroma's HTTP client has no way to close its socket.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+def test_a_server_holds_the_same_base(server: str, tmp_path: Path) -> None:
+    query = "recall of early keys falls"
+    found = []
+    for where in (server, tmp_path / "own"):
+        base = CognitionBase(where)
+        assert base.build().changed == len(base.lessons())
+        assert base.build().changed == 0
+        found.append([one.id for one in base.search(query, 20)])
+        base.close()
+    assert found[0] == found[1]
