@@ -6,13 +6,17 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
 from move37.agents.judge import judge
-from move37.agents.models import chat_model
+from move37.agents.models import chat_model, embedder
+from move37.memory.cognition import CognitionBase
+from move37.memory.embedding import Embedder
 from move37.records import Rubric, TokenUse, UserError, Weather
 from move37.settings import Settings
 from tests.agents.scripted import judge_brief, measured
@@ -32,9 +36,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         provider = self.server
         assert isinstance(provider, Provider)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        provider.asked.append(json.loads(body))
-        answer = json.dumps(_answer() if provider.status == 200 else {"error": {"message": "no"}})
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        provider.asked.append(body)
+        good = _vectors(body) if "embeddings" in self.path else _answer()
+        answer = json.dumps(good if provider.status == 200 else {"error": {"message": "no"}})
         self.send_response(provider.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
@@ -43,6 +48,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the test's output quiet."""
+
+
+def _vectors(body: dict[str, Any]) -> dict[str, Any]:
+    """Return embeddings of three dimensions: length, number of words, 1."""
+    texts = body["input"]
+    found = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
+    data = [
+        {"object": "embedding", "index": place, "embedding": vector}
+        for place, vector in enumerate(found)
+    ]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return {"object": "list", "data": data, "model": "local-1", "usage": usage}
 
 
 def _answer() -> dict[str, Any]:
@@ -124,3 +141,50 @@ def test_a_server_that_is_not_there_is_weather(provider: Provider) -> None:
     provider.server_close()
     with pytest.raises(Weather):
         ask(provider)
+
+
+def vectors(provider: Provider) -> Embedder:
+    """Return the provider's embedding model."""
+    return embedder(
+        Settings(
+            _env_file=None,
+            embedding="openai:local-vectors",
+            base_url=f"http://127.0.0.1:{provider.server_address[1]}/v1",
+            api_key=SecretStr("word"),
+        )
+    )
+
+
+def test_texts_are_embedded_over_the_wire_at_unit_length(provider: Provider) -> None:
+    found = vectors(provider).embed(["two words", "", "one"])
+    assert found.shape == (3, 3)
+    assert np.linalg.norm(found, axis=1) == pytest.approx([1.0, 0.0, 1.0])
+    assert provider.asked[0]["input"] == ["two words", " ", "one"]
+
+
+def test_a_base_is_built_and_searched_with_a_provider_s_vectors(
+    provider: Provider, tmp_path: Path
+) -> None:
+    base = CognitionBase(tmp_path, embedder=vectors(provider))
+    assert base.build().changed == len(base.lessons())
+    assert len(base.search("what fades", 3)) == 3
+    base.close()
+    with pytest.raises(UserError, match="openai:local-vectors, not with wordllama"):
+        CognitionBase(tmp_path)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_an_embedding_model_that_fails_leaves_the_base_untouched(
+    provider: Provider, tmp_path: Path, status: int
+) -> None:
+    base = CognitionBase(tmp_path)
+    base.build()
+    base.close()
+    provider.status = status
+    broken = CognitionBase(tmp_path / "other", embedder=vectors(provider))
+    with pytest.raises(UserError, match="openai:local-vectors failed"):
+        broken.build()
+    broken.close()
+    again = CognitionBase(tmp_path)
+    assert again.build().changed == 0
+    again.close()
