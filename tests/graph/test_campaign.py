@@ -139,6 +139,8 @@ class Process:
                 env={**os.environ, **home},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A shell starts what runs in its background with SIGINT ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def end(self, signal_number: int, after: float) -> int:

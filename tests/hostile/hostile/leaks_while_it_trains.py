@@ -1,7 +1,6 @@
 # does: reads the future in the steps of training only
-# expect: gate G16
+# expect: gate G1
 # policy: passes
-# run: evaluate
 
 from torch import Tensor, nn
 
