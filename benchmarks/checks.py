@@ -91,7 +91,7 @@ def _descriptors(process: psutil.Process) -> int:
 
 def box_seconds(nursery: Nursery, count: int) -> list[float]:
     """Return the seconds from the opening of a box to its end, with next to nothing to do."""
-    job = {"op": "build", "source": EMPTY, "precision": "float32"}
+    job = {"op": "build", "source": EMPTY, "index": 0, "precision": "float32"}
     size = {"hidden": 2, "heads": 1, "seed": 0}
     taken = []
     for _ in range(count):

@@ -35,7 +35,7 @@ def run_at_import(nursery: Nursery, code: str, limits: Limits) -> BoxFailure:
     source = HEAD + code + "\nclass TokenMixer(nn.Module):\n    pass\n"
     with nursery.open_box(limits) as box:
         shape = {"hidden": 8, "heads": 1, "seed": 0, "precision": "float64"}
-        box.send({"op": "build", "source": source, **shape})
+        box.send({"op": "build", "source": source, "index": 0, **shape})
         with pytest.raises(BoxFailure) as caught:
             box.receive_json()
     return caught.value
