@@ -82,6 +82,11 @@ class Texts:
 
     def _close(self) -> None:
         if isinstance(self._client, Client):
+            # Chroma's client of a server has two connections, and leaves both open.
+            for api in (self._client, self._client._admin_client):
+                session = getattr(getattr(api, "_server", None), "_session", None)
+                if isinstance(session, httpx.Client):
+                    session.close()
             self._client.close()
 
     def known(self) -> dict[str, Mapping[str, Any]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import socket
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import chromadb
@@ -286,16 +288,16 @@ def server(tmp_path: Path) -> Iterator[str]:
     process.wait()
 
 
-# Chroma's HTTP client has no way to close its socket.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 def test_a_server_holds_the_same_base(server: str, tmp_path: Path) -> None:
     query = "recall of early keys falls"
-    found = []
-    for where in (server, tmp_path / "own"):
-        base = CognitionBase(where)
-        assert base.build().changed == len(base.lessons())
-        assert base.build().changed == 0
-        found.append([one.id for one in base.search(query, 20)])
-        base.close()
-    assert found[0] == found[1]
+
+    def found(where: Path | str) -> list[str]:
+        with closing(CognitionBase(where)) as base:
+            assert base.build().changed == len(base.lessons())
+            assert base.build().changed == 0
+            return [one.id for one in base.search(query, 20)]
+
+    assert found(server) == found(tmp_path / "own")
+    # A socket left open would show here.
+    gc.collect()
