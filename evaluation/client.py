@@ -12,14 +12,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from move37.evaluation.evaluate import Watcher, ignore
+from move37.evaluation.evaluate import Admitted, Watcher, ignore
 from move37.evaluation.isolation.nursery import NurseryLost, Stopped, clean_environment
 from move37.evaluation.isolation.obtain import Isolation, Mode
 from move37.evaluation.server import Call, Opening
+from move37.evaluation.skills.results import SkillOutcome, SkillRun
 from move37.evaluation.tiers import Tier
 from move37.records import (
     Baseline,
@@ -34,6 +35,10 @@ from move37.records import (
 
 END_SECONDS = 10.0
 OUTCOME: TypeAdapter[Measured | Failed] = TypeAdapter(Outcome)
+ADMISSION: TypeAdapter[Admitted | Failed] = TypeAdapter(
+    Annotated[Admitted | Failed, Field(discriminator="kind")]
+)
+SKILL_OUTCOME: TypeAdapter[SkillRun | Failed] = TypeAdapter(SkillOutcome)
 Answer = dict[str, Any]
 Answers = queue.SimpleQueue[Answer]
 
@@ -85,6 +90,15 @@ class EvaluatorProcess:
         """Take one source through policy, gates, training, scoring and audit."""
         asked = {"what": "evaluate", "source": source, "seed": seed, "baseline": baseline}
         return OUTCOME.validate_python(self._ask(watch, **asked))
+
+    def admit(self, source: str) -> Admitted | Failed:
+        """Take one source through policy and gates, and say how large its state is."""
+        return ADMISSION.validate_python(self._ask(what="admit", source=source))
+
+    def skill(self, source: str, name: str, seed: int) -> SkillRun | Failed:
+        """Train one source on one skill and score it; policy and gates came before."""
+        told = self._ask(what="skill", source=source, skill=name, seed=seed)
+        return SKILL_OUTCOME.validate_python(told)
 
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""

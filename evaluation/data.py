@@ -177,7 +177,7 @@ def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Ba
     for index, level in enumerate(levels):
         chosen = np.flatnonzero(drawn == index)
         episodes = _episodes(generator, len(chosen) * (pairs // level), level, vocabulary)
-        tokens[chosen] = episodes.reshape(len(chosen), -1)
+        tokens[chosen] = episodes.reshape(len(chosen), 4 * pairs)
         answers = np.arange(4 * pairs) % (4 * level)
         mask[chosen] = (answers > 2 * level) & (answers % 2 == 1)
     shape = (steps, rows, 4 * pairs)

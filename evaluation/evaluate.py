@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import safetensors
 
@@ -40,6 +40,7 @@ from move37.records import (
     Provenance,
     Size,
     TaskScore,
+    Value,
 )
 
 WEIGHT_LIMIT = 256 << 20
@@ -89,6 +90,14 @@ class Account:
             peak_bytes=self.peak_bytes,
             step_seconds=self.step_seconds,
         )
+
+
+class Admitted(Value):
+    """A candidate that passed policy and gates; its state in bytes is for a sequence and layer."""
+
+    kind: Literal["admitted"] = "admitted"
+    gates: GateReport
+    state_bytes: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,20 @@ class Evaluator:
             return self._measure(run)
         except BoxFailure as failure:
             return _failed(failure, run.account)
+
+    def admit(self, source: str) -> Admitted | Failed:
+        """Take one source through policy and gates only."""
+        if (refused := policy.inspect(source)) is not None:
+            return refused
+        account = Account()
+        try:
+            checked = _run_gates(source, self._nursery, account)
+        except BoxFailure as failure:
+            return _failed(failure, account)
+        if not checked.report.passed:
+            return _gate_failure(checked, account)
+        state = checked.state_bytes(self.tier.layers)
+        return Admitted(gates=checked.report, state_bytes=state)
 
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""
@@ -226,12 +249,12 @@ class Evaluator:
             )
             anomalies = Anomalies(spec, task, run.baseline)
             for step in range(1, spec.steps + 1):
-                point = _point(box, task, step, time.monotonic() - start)
+                point = read_point(box, task, step, time.monotonic() - start)
                 run.account.curve.append(point)
                 run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
-            run.account.forms.update(_forms(box))
-            weights = _weights(box)
+            run.account.forms.update(read_forms(box))
+            weights = read_weights(box)
         run.account.add_usage(box)
         run.account.step_seconds[task] = box.usage.cpu_seconds / spec.steps
         run.account.train_seconds += time.monotonic() - start
@@ -338,7 +361,8 @@ def _shortened(tier: Tier, steps: int) -> Tier:
     )
 
 
-def _point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
+def read_point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
+    """Return the loss of one training step as the box tells it; BoxFailure if it is no number."""
     told = box.receive_json()
     loss = told.get("loss")
     if not isinstance(loss, float) or not math.isfinite(loss):
@@ -346,7 +370,7 @@ def _point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
     return CurvePoint(task=task, step=step, loss=loss, seconds=seconds)
 
 
-def _forms(box: Box) -> dict[str, Form]:
+def read_forms(box: Box) -> dict[str, Form]:
     """Return the forms that the ops ran in, as the box tells: no name that is not an op's."""
     told = box.receive_json().get("forms")
     forms = told if isinstance(told, dict) else {"no": "object"}
@@ -356,7 +380,8 @@ def _forms(box: Box) -> dict[str, Form]:
     return dict(sorted(forms.items()))
 
 
-def _weights(box: Box) -> bytes:
+def read_weights(box: Box) -> bytes:
+    """Return the weights that end a training, unread."""
     kind, payload = box.receive(limit=WEIGHT_LIMIT)
     if kind != protocol.WEIGHTS:
         raise BoxFailure("train", "the process returned no weights", box.log_tail())

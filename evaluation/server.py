@@ -21,6 +21,7 @@ from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator, check
 from move37.evaluation.isolation.nursery import Nursery, NurseryLost, Stopped
 from move37.evaluation.isolation.obtain import Mode, open_nursery
+from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
 from move37.records import Baseline, CurvePoint, UserError, Value
 
@@ -34,7 +35,7 @@ class Opening(Value):
 
 
 class Call(Value):
-    """One request; `steps` asks for a rehearsal of so many steps instead of a whole run."""
+    """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on."""
 
     id: int
     what: str
@@ -43,17 +44,25 @@ class Call(Value):
     white_noise: bool = False
     seed: int = 0
     steps: int = 0
+    skill: str = ""
     baseline: Baseline | None = None
 
 
 class Server:
     """Answers calls side by side, each in a thread."""
 
-    def __init__(self, out: IO[str], nursery: Nursery, evaluator: Evaluator | None) -> None:
+    def __init__(
+        self,
+        out: IO[str],
+        nursery: Nursery,
+        evaluator: Evaluator | None,
+        skills: SkillJudge | None,
+    ) -> None:
         self._out = out
         self._lock = threading.Lock()
         self._nursery = nursery
         self._evaluator = evaluator
+        self._skills = skills
 
     def tell(self, **message: object) -> None:
         """Write one line; a peer that is gone is noticed by the reader."""
@@ -83,8 +92,12 @@ class Server:
                 call.source, self._nursery, every=call.every, white_noise=call.white_noise
             )
             return report.model_dump(mode="json")
-        if self._evaluator is None:
+        if self._evaluator is None or self._skills is None:
             raise ValueError("opened without a tier, so there is nothing to train at")
+        if call.what == "admit":
+            return self._evaluator.admit(call.source).model_dump(mode="json")
+        if call.what == "skill":
+            return self._skills.run(call.source, call.skill, call.seed).model_dump(mode="json")
         if call.what == "rehearse":
             return self._evaluator.rehearse(call.source, call.steps).model_dump(mode="json")
 
@@ -102,10 +115,12 @@ def main() -> None:
     opening = Opening.model_validate_json(lines.readline())
     try:
         with open_nursery(opening.mode) as (nursery, isolation):
-            evaluator = None
+            evaluator = skills = None
             if opening.tier:
-                evaluator = Evaluator(opening.tier, load_corpus(opening.text), nursery)
-            server = Server(out, nursery, evaluator)
+                corpus = load_corpus(opening.text)
+                evaluator = Evaluator(opening.tier, corpus, nursery)
+                skills = SkillJudge(opening.tier, corpus, nursery)
+            server = Server(out, nursery, evaluator, skills)
             provenance = evaluator.provenance.model_dump() if evaluator else None
             server.tell(isolation=isolation.model_dump(), provenance=provenance)
             with ThreadPoolExecutor(max_workers=64) as pool:

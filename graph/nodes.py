@@ -18,8 +18,8 @@ from move37.graph.lab import ROOT_MECHANISMS, Lab, training_watch
 from move37.graph.state import Start, State
 from move37.memory.lessons import mechanism_payoffs
 from move37.memory.novelty import check_novelty, unchecked
+from move37.memory.policies import Rule, choose
 from move37.memory.pool import as_candidate
-from move37.memory.pool import select as choose
 from move37.records import (
     Candidate,
     Cognition,
@@ -44,7 +44,8 @@ def select(state: Start, lab: Lab) -> State:
     """Choose the parent and the references from what this experiment may see."""
     number = state["number"]
     history = _history(number, lab)
-    selection = choose(history, lab.root, number, lab.config.seed)
+    rule = Rule(lab.config.policy, lab.config.seed, lab.baseline.noise["text"], lab.tier.text.tau)
+    selection = choose(history, lab.root, number, rule)
     return {"started": time.time(), "selection": selection}
 
 

@@ -91,7 +91,7 @@ class Store:
         with self._write() as session:
             row = self._require(session, name)
             size = {"experiments": experiments, "budget_seconds": budget_seconds}
-            config = CampaignConfig.model_validate(row.config | size)
+            config = CampaignConfig.from_record(row.config | size)
             row.config = config.model_dump(mode="json")
             row.experiments = config.experiments
             return _campaign(row)
@@ -175,8 +175,9 @@ def _new_campaign(config: CampaignConfig) -> CampaignRow:
 
 
 def _campaign(row: CampaignRow) -> Campaign:
+    config = CampaignConfig.from_record(row.config)
     return Campaign.model_validate(
-        {"config": row.config, "baseline": row.baseline, "created": row.created}
+        {"config": config, "baseline": row.baseline, "created": row.created}
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -400,6 +400,7 @@ class Experiment(Value):
 
 
 Part = Literal["analysis", "cognition", "novelty"]
+Policy = Literal["paper", "posterior", "best-of-n", "random"]
 
 
 class CampaignConfig(Value):
@@ -407,7 +408,8 @@ class CampaignConfig(Value):
 
     `batch` experiments see the same pool (the paper's batched update), so that as many may run
     side by side and the record does not depend on which of them ends first. `without` names the
-    parts of the loop that are left out, to measure what they are worth.
+    parts of the loop that are left out, to measure what they are worth. `policy` says how parents
+    are chosen (`move37.memory.policies`).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -423,6 +425,12 @@ class CampaignConfig(Value):
     max_revisions: int = Field(default=3, ge=0, le=10)
     max_repeats: int = Field(default=3, ge=0, le=10)
     without: tuple[Part, ...] = ()
+    policy: Policy = "posterior"
+
+    @classmethod
+    def from_record(cls, stored: dict[str, Any]) -> Self:
+        """Read what a store holds: before there was a choice, the policy was the paper's."""
+        return cls.model_validate({"policy": "paper"} | stored)
 
     @field_validator("without")
     @classmethod
@@ -432,9 +440,10 @@ class CampaignConfig(Value):
     @property
     def id(self) -> str:
         """Content hash of the configuration without its size, so that a campaign may grow."""
-        # A part that is not left out says nothing: campaigns from before there was a choice keep
-        # their ids.
+        # What was the only way before there was a choice says nothing: old campaigns keep their
+        # ids.
         silent = {"experiments", "budget_seconds"} | (set() if self.without else {"without"})
+        silent |= {"policy"} if self.policy == "paper" else set()
         return content_id(self.model_dump(exclude=silent))
 
 

@@ -199,3 +199,7 @@ def test_a_broken_paper_of_the_user_leaves_the_base_as_it_was(tmp_path: Path) ->
 
 def test_a_part_that_does_not_exist_cannot_be_left_out(tmp_path: Path) -> None:
     is_one_clear_line(move37(tmp_path, "run", "--without", "judge"), "--without: ")
+
+
+def test_a_policy_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
+    is_one_clear_line(move37(tmp_path, "run", "--policy", "greedy"), "--policy: ")

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from move37.cli import cognition, judging, looking, machine, running
+from move37.cli import cognition, judging, looking, machine, running, skills
 from move37.cli.common import EXIT_USER
 from move37.records import UserError
 
@@ -28,6 +28,7 @@ for command in (
     judging.check,
     judging.evaluate,
     judging.templates,
+    skills.skills,
     machine.doctor,
 ):
     app.command()(command)

@@ -52,8 +52,8 @@ def check(
     if gallery:
         _check_gallery(file, white_noise, as_json)
         return
-    source = _read_source(file)
-    with _judging(), open_evaluator(load_settings().isolation) as evaluator:
+    source = read_source(file)
+    with judging(), open_evaluator(load_settings().isolation) as evaluator:
         result = evaluator.check(source, every=every, white_noise=white_noise)
         isolation = evaluator.isolation
     if as_json:
@@ -73,7 +73,7 @@ def _check_gallery(file: Path, white_noise: bool, as_json: bool) -> None:
     programs, settings, terminal = read_gallery(file), load_settings(), console()
     found: list[Audited] = []
     start = time.monotonic()
-    with _judging(), open_evaluator(settings.isolation) as evaluator:
+    with judging(), open_evaluator(settings.isolation) as evaluator:
         check_all = partial(evaluator.check, every=True, white_noise=white_noise)
         for audited in audit(programs, check_all, slots(settings)):
             found.append(audited)
@@ -127,7 +127,7 @@ def _print_check(result: GateReport | Failed, isolation: Isolation) -> None:
 
 
 @contextmanager
-def _judging() -> Iterator[None]:
+def judging() -> Iterator[None]:
     """Exit with `could not be judged` when the judge itself broke: that is no verdict."""
     from move37.evaluation.isolation.nursery import NurseryLost
 
@@ -162,10 +162,10 @@ def evaluate(
         motivation=f"The file {file.name}.",
         hypothesis="None was stated.",
         expected_gain=0.0,
-        code=_read_source(file),
+        code=read_source(file),
     )
     settings = load_settings()
-    with _judging(), LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
+    with judging(), LiveBoard(CampaignConfig(name="evaluate", experiments=1)) as board:
         verdict = evaluate_file(proposal, tier, text, seed, settings, board.update)
     outcome, judgement = verdict.outcome, verdict.judgement
     if as_json:
@@ -188,7 +188,7 @@ def templates(as_json: AsJson = False) -> None:
     from move37.evaluation.isolation.obtain import open_nursery
     from move37.evaluation.sheet import measure_all
 
-    with _judging(), open_nursery(load_settings().isolation) as (nursery, isolation):
+    with judging(), open_nursery(load_settings().isolation) as (nursery, isolation):
         sheets = measure_all(TEMPLATES + BOUNDS, nursery)
     if as_json:
         print_json([sheet.model_dump(mode="json") | {"decodes": sheet.decodes} for sheet in sheets])
@@ -196,7 +196,8 @@ def templates(as_json: AsJson = False) -> None:
     console().print(templates_view(sheets), isolation_line(isolation.tier, isolation.remark))
 
 
-def _read_source(file: Path) -> str:
+def read_source(file: Path) -> str:
+    """Return the text of a mixer file; UserError when there is none."""
     try:
         with file.open(encoding="utf-8-sig") as opened:
             text = opened.read(READ_LIMIT)

@@ -47,6 +47,9 @@ def run(
         list[str] | None,
         typer.Option(help="Leave out cognition, analysis or novelty; may be repeated."),
     ] = None,
+    policy: Annotated[
+        str, typer.Option(help="How parents are chosen: posterior, paper, best-of-n or random.")
+    ] = "posterior",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
 ) -> None:
     """Run a campaign of experiments, or go on with one."""
@@ -66,6 +69,7 @@ def run(
             "fitness": fitness,
             "text": str(Path(text).expanduser().resolve()) if text else None,
             "without": tuple(without or ()),
+            "policy": policy,
         }
         config = complete(_new_config(chosen), settings)
     _run(config, settings, verbose)

@@ -150,13 +150,13 @@ def child_of(pid: int, module: str) -> psutil.Process:
 def test_a_judge_that_is_lost_or_broken_exits_as_not_judged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(UserError, match="died before there was a verdict"), judging._judging():
+    with pytest.raises(UserError, match="died before there was a verdict"), judging.judging():
         raise NurseryLost
-    with pytest.raises(typer.Exit) as broken, judging._judging():
+    with pytest.raises(typer.Exit) as broken, judging.judging():
         raise RuntimeError("a box did not start")
     assert broken.value.exit_code == 2
     assert "a box did not start" in capsys.readouterr().err
-    with pytest.raises(typer.Exit) as stopped, judging._judging():
+    with pytest.raises(typer.Exit) as stopped, judging.judging():
         raise KeyboardInterrupt
     assert stopped.value.exit_code == 130
 

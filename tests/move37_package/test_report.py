@@ -65,6 +65,10 @@ def test_the_headline_has_the_gain_its_noise_and_its_limits() -> None:
     assert "not yet verified: one seed" in words
 
 
+def test_the_head_says_by_which_policy_parents_were_chosen() -> None:
+    assert "policy posterior · fitness calibrated" in page().words
+
+
 def test_every_section_is_there() -> None:
     words = page().words
     for title in ("Family tree", "Over experiments", "Training", "Leaderboard", "Cost"):
