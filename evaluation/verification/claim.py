@@ -99,14 +99,12 @@ def more_seeds(gain: Paired, least: float) -> int | None:
 
     None when the mean lies so near to `least` that a thousand would not decide.
     """
-    sd = gain.se * math.sqrt(gain.seeds)
-    for seeds in range(gain.seeds + 1, gain.seeds + MOST_SEEDS + 1):
-        se = sd / math.sqrt(seeds)
-        sure = gain.gain >= least and gain.gain > float(t.isf(ALPHA, seeds - 1)) * se
-        excluded = gain.gain + float(t.isf(0.025, seeds - 1)) * se < least
-        if sure or excluded:
-            return seeds - gain.seeds
-    return None
+    seeds = np.arange(gain.seeds + 1, gain.seeds + MOST_SEEDS + 1)
+    se = gain.se * math.sqrt(gain.seeds) / np.sqrt(seeds)
+    sure = (gain.gain >= least) & (gain.gain > t.isf(ALPHA, seeds - 1) * se)
+    excluded = gain.gain + t.isf(0.025, seeds - 1) * se < least
+    decided = sure | excluded
+    return int(np.argmax(decided)) + 1 if decided.any() else None
 
 
 def _verdict(ours: Paired, plain: Paired, least: float) -> tuple[Verdict, str]:
