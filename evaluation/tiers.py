@@ -39,7 +39,10 @@ class Task(Value):
 
 
 class Tier(Value):
-    """A tier; `seconds` bounds one training run, `seeds` are those of the noise floor."""
+    """A tier; `seconds` bounds one training run, `baseline_seeds` are those of the noise floor.
+
+    `least` is the gain of held-out text loss, in nats, below which nothing is claimed.
+    """
 
     name: str
     purpose: str
@@ -51,6 +54,7 @@ class Tier(Value):
     weight_decay: Finite = Field(ge=0)
     seconds: Finite = Field(gt=0)
     baseline_seeds: int = Field(ge=2)
+    least: Finite = Field(gt=0)
     text: Task
     recall: Task
 
