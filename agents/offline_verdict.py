@@ -104,6 +104,8 @@ def _changed(proposal: Proposal, parent: Candidate) -> list[str]:
 def analyst_turn(turn: Turn) -> Call:
     """Hold the result against expectation, parent and siblings, in units of the noise."""
     brief = AnalystBrief.model_validate(turn.brief)
+    if isinstance(brief.outcome, Failed) and brief.outcome.stage == "pruned":
+        return Call("Analysis", _of_lag(brief, brief.outcome))
     if isinstance(brief.outcome, Failed):
         return Call("Analysis", _of_failure(brief, brief.outcome))
     return Call("Analysis", _of_result(brief, brief.outcome))
@@ -120,6 +122,25 @@ def _of_failure(brief: AnalystBrief, failed: Failed) -> dict[str, object]:
         "cause": f"Stage {failed.stage}: {reason}",
         "lessons": [f"A child of {brief.parent.name} with {what} failed at stage {failed.stage}."],
         "query": f"how to keep a mixer stable, causal and equal in recurrent form with {what}",
+        **_marks(brief),
+    }
+
+
+def _of_lag(brief: AnalystBrief, failed: Failed) -> dict[str, object]:
+    """Return what a run taught that was stopped early."""
+    proposal, parent, what = brief.proposal, brief.parent, _difference(brief)
+    worse = brief.effect == "hurt"
+    against = "worse than" if worse else "not to be told apart from"
+    return {
+        "summary": f"{proposal.name} was stopped early: {one_line(failed.reason, 300)}. So far its "
+        f"training loss was {against} that of its parent {parent.name} at the same steps.",
+        "expectation_met": False,
+        "cause": f"The only known difference from the parent is: {what}; its end is not known.",
+        "lessons": [
+            f"In {parent.name}, {what} lagged behind earlier designs and was stopped early; its "
+            f"training loss was {against} its parent's."
+        ],
+        "query": _next_query(brief, -1.0, what),
         **_marks(brief),
     }
 

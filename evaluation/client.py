@@ -19,6 +19,7 @@ from pydantic import Field, TypeAdapter
 from move37.evaluation.evaluate import Admitted, Watcher, ignore
 from move37.evaluation.isolation.nursery import NurseryLost, Stopped, clean_environment
 from move37.evaluation.isolation.obtain import Isolation, Mode
+from move37.evaluation.pruning import Plan
 from move37.evaluation.server import Call, Opening
 from move37.evaluation.skills.results import SkillOutcome, SkillRun
 from move37.evaluation.tiers import Tier
@@ -86,10 +87,11 @@ class EvaluatorProcess:
         seed: int,
         baseline: Baseline | None = None,
         watch: Watcher = ignore,
+        plan: Plan | None = None,
     ) -> Measured | Failed:
-        """Take one source through policy, gates, training, scoring and audit."""
+        """Take one source through all that is asked of a candidate; no plan: train to the end."""
         asked = {"what": "evaluate", "source": source, "seed": seed, "baseline": baseline}
-        return OUTCOME.validate_python(self._ask(watch, **asked))
+        return OUTCOME.validate_python(self._ask(watch, plan=plan, **asked))
 
     def admit(self, source: str) -> Admitted | Failed:
         """Take one source through policy and gates, and say how large its state is."""

@@ -12,7 +12,8 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
@@ -22,7 +23,7 @@ from typing import Literal, get_args
 import safetensors
 
 from move37.arch_templates.catalog import op_names
-from move37.evaluation import audit, data, policy, scoring
+from move37.evaluation import audit, data, policy, pruning, scoring
 from move37.evaluation.gates import ladder as gates
 from move37.evaluation.isolation import protocol
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
@@ -39,6 +40,7 @@ from move37.records import (
     Measured,
     Provenance,
     Size,
+    Spared,
     TaskScore,
     Value,
 )
@@ -74,6 +76,7 @@ class Account:
     peak_bytes: int = 0
     step_seconds: dict[str, float] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
+    would_stop: str = ""
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -108,6 +111,7 @@ class Run:
     seed: int
     baseline: Baseline | None
     watch: Watcher
+    plan: pruning.Plan | None = None
     account: Account = field(default_factory=Account)
 
 
@@ -154,11 +158,12 @@ class Evaluator:
         seed: int,
         baseline: Baseline | None = None,
         watch: Watcher = ignore,
+        plan: pruning.Plan | None = None,
     ) -> Measured | Failed:
-        """Take one source through policy, gates, training and scoring."""
+        """Take one source through policy, gates, training and scoring; no plan: to the end."""
         if (refused := policy.inspect(source)) is not None:
             return refused
-        run = Run(source, seed, baseline, watch)
+        run = Run(source, seed, baseline, watch, plan)
         try:
             return self._measure(run)
         except BoxFailure as failure:
@@ -214,6 +219,7 @@ class Evaluator:
             cost=run.account.cost(),
             provenance=self.provenance,
             forms=run.account.forms,
+            spared=Spared(reason=run.account.would_stop) if run.plan and run.plan.spared else None,
         )
 
     def _claims(self, run: Run, scores: list[TaskScore], mixer_parameters: int) -> list[GateResult]:
@@ -234,7 +240,7 @@ class Evaluator:
         spec = _task(self.tier, task)
         batches = self._training(task, run.seed)
         start = time.monotonic()
-        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
+        with self._training_box(run.account) as box:
             box.send(
                 {
                     "op": "train",
@@ -253,12 +259,24 @@ class Evaluator:
                 run.account.curve.append(point)
                 run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
+                if task == pruning.TASK and run.plan:
+                    _follow(run.plan, run.account)
             run.account.forms.update(read_forms(box))
             weights = read_weights(box)
-        run.account.add_usage(box)
         run.account.step_seconds[task] = box.usage.cpu_seconds / spec.steps
-        run.account.train_seconds += time.monotonic() - start
         return weights
+
+    @contextmanager
+    def _training_box(self, account: Account) -> Iterator[Box]:
+        """Open a box whose cost is counted also when the training in it is stopped."""
+        start = time.monotonic()
+        box = self._nursery.open_box(Limits(seconds=self.tier.seconds))
+        try:
+            with box:
+                yield box
+        finally:
+            account.add_usage(box)
+            account.train_seconds += time.monotonic() - start
 
     def _score(self, run: Run, task: str, weights: bytes) -> tuple[TaskScore, GateReport]:
         """Stream held-out tokens through one fresh box, and audit the weights in another."""
@@ -343,6 +361,15 @@ class Anomalies:
             reason = f"{taken * 1e3:.0f} ms of CPU a step"
             base = f"the baseline takes {self._step_seconds * 1e3:.0f} ms"
             raise BoxFailure("train", f"too slow: {reason}, {base}; at most three times is allowed")
+
+
+def _follow(plan: pruning.Plan, account: Account) -> None:
+    """Raise BoxFailure where the plan ends the run; a spared run only has it noted."""
+    losses = [point.loss for point in account.curve if point.task == pruning.TASK]
+    reason = pruning.reason_to_stop(plan, losses)
+    if reason and not plan.spared:
+        raise BoxFailure("pruned", reason)
+    account.would_stop = account.would_stop or reason
 
 
 def _task(tier: Tier, task: str) -> Task:

@@ -21,6 +21,7 @@ from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator, check
 from move37.evaluation.isolation.nursery import Nursery, NurseryLost, Stopped
 from move37.evaluation.isolation.obtain import Mode, open_nursery
+from move37.evaluation.pruning import Plan
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
 from move37.records import Baseline, CurvePoint, UserError, Value
@@ -46,6 +47,7 @@ class Call(Value):
     steps: int = 0
     skill: str = ""
     baseline: Baseline | None = None
+    plan: Plan | None = None
 
 
 class Server:
@@ -104,7 +106,7 @@ class Server:
         def watch(event: str, point: CurvePoint, total: int) -> None:
             self.tell(id=call.id, event=event, point=point.model_dump(), total=total)
 
-        outcome = self._evaluator.evaluate(call.source, call.seed, call.baseline, watch)
+        outcome = self._evaluator.evaluate(call.source, call.seed, call.baseline, watch, call.plan)
         return outcome.model_dump(mode="json")
 
 

@@ -251,7 +251,7 @@ def _lessons(
 ) -> LessonBase:
     text = baseline.noise["text"]
     tags = frozenset(ROOT_MECHANISMS.get(config.root, ()))
-    origin = Origin(loss=text.mean, mechanisms=tags, sd=text.sd)
+    origin = Origin(loss=text.mean, mechanisms=tags, sd=text.sd, curve=baseline.curve)
     return LessonBase(_chroma(settings, config.name), config.name, origin, vectors)
 
 

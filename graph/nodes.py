@@ -13,6 +13,7 @@ from move37.agents.judge import judge as mark
 from move37.agents.researcher import propose
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.fitness import SuspectedLeak, fitness_terms
+from move37.evaluation.pruning import Plan, plan_for
 from move37.files import write_atomically
 from move37.graph.lab import ROOT_MECHANISMS, Lab, training_watch
 from move37.graph.state import Start, State
@@ -73,8 +74,8 @@ def evaluate(state: State, lab: Lab) -> State:
     """Run policy, gates, training and scoring; a failure is a value."""
     number = state["number"]
     watch = training_watch(lab, number)
-    code = state["proposal"].code
-    return {"outcome": lab.evaluator.evaluate(code, TRAINING_SEED, lab.baseline, watch)}
+    code, plan = state["proposal"].code, _plan(number, lab)
+    return {"outcome": lab.evaluator.evaluate(code, TRAINING_SEED, lab.baseline, watch, plan)}
 
 
 def engineer(state: State, lab: Lab) -> State:
@@ -163,9 +164,12 @@ def after_novelty(state: State, lab: Lab) -> str:
 
 
 def after_evaluate(state: State, lab: Lab) -> str:
-    """A failure goes to the engineer while revisions are left."""
-    if isinstance(state["outcome"], Measured):
+    """A failure goes to the engineer while revisions are left; lagging behind is not one."""
+    outcome = state["outcome"]
+    if isinstance(outcome, Measured):
         return "judge"
+    if outcome.stage == "pruned":
+        return "analyst"
     left = len(state.get("revisions", [])) < lab.config.max_revisions
     return "engineer" if left else "analyst"
 
@@ -175,6 +179,13 @@ def after_evaluate(state: State, lab: Lab) -> str:
 
 def _history(number: int, lab: Lab) -> list[Experiment]:
     return lab.store.experiments(lab.config.name, before=lab.visible_before(number))
+
+
+def _plan(number: int, lab: Lab) -> Plan | None:
+    """Return what the run of this experiment is held to, from what it may see alone."""
+    if not lab.config.early_stopping:
+        return None
+    return plan_for(experiment_id(lab.config, number), _history(number, lab), lab.baseline)
 
 
 def workbench(number: int, lab: Lab) -> Workbench:

@@ -14,20 +14,33 @@ from move37.memory.pool import as_candidate
 from move37.memory.ranking import by_score, reciprocal_rank_fusion
 from move37.memory.vectors import Texts, own_name
 from move37.memory.vocabulary import MECHANISMS
-from move37.records import Candidate, Effect, Experiment, Failed, Lesson, Measured
+from move37.records import (
+    Candidate,
+    CurvePoint,
+    Effect,
+    Experiment,
+    Failed,
+    Lesson,
+    Measured,
+)
 
 # How far down either ranking is read; a lesson that later experiments contradict sinks from there.
 DEPTH = 30
+TASK = "text"
 COLUMNS = {"text": 1.0, "mechanisms": 0.5}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the root of a campaign is made of, and the seed noise of its held-out loss on text."""
+    """What the root of a campaign is made of, its training curve, and its held-out loss on text.
+
+    `sd` is the seed noise of that loss.
+    """
 
     loss: float
     mechanisms: frozenset[str]
     sd: float
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class LessonBase:
@@ -195,17 +208,35 @@ def changed_from(parent: Experiment | None, child: Experiment, origin: Origin) -
 
 
 def effect_of(parent: Experiment | None, child: Experiment, origin: Origin) -> Effect:
-    """Return what a change did to the held-out loss on text, against two SDs of a difference."""
-    if isinstance(child.outcome, Failed):
+    """Return what a change did to the held-out loss on text, against two SDs of a difference.
+
+    A run that was stopped early has no such loss. It hurt when its training loss lay above its
+    parent's in the last steps that it made, which saw the same batches.
+    """
+    outcome = child.outcome
+    known = parent.outcome if parent and isinstance(parent.outcome, Measured) else None
+    if isinstance(outcome, Failed) and outcome.stage == "pruned":
+        gain = min(0.0, _lead(known.curve if known else origin.curve, outcome.curve))
+    elif isinstance(outcome, Failed):
         return "failed"
-    if not isinstance(child.outcome, Measured):
+    elif isinstance(outcome, Measured):
+        gain = (known.loss() if known else origin.loss) - outcome.loss()
+    else:
         return "unclear"
-    known = parent is not None and isinstance(parent.outcome, Measured)
-    before = parent.outcome.loss() if known else origin.loss  # type: ignore[union-attr]
-    gain = before - child.outcome.loss()
     if abs(gain) < 2.0 * math.sqrt(2.0) * origin.sd:
         return "unclear"
     return "helped" if gain > 0 else "hurt"
+
+
+def _lead(parent: Sequence[CurvePoint], child: Sequence[CurvePoint]) -> float:
+    """Return by how many nats a child's training loss on text lies below its parent's.
+
+    Over the last quarter of the steps that the child made.
+    """
+    before = {point.step: point.loss for point in parent if point.task == TASK}
+    shared = [p for p in child if p.task == TASK and p.step in before]
+    last = shared[-math.ceil(len(shared) / 4) :]
+    return sum(before[p.step] - p.loss for p in last) / len(last) if last else 0.0
 
 
 def mechanism_payoffs(
@@ -214,22 +245,40 @@ def mechanism_payoffs(
     """Return for each mechanism the mean fitness gain of children that introduced it.
 
     A gain is the child's fitness minus its parent's; a mechanism is introduced when the child
-    names it and the parent does not. Unscored children say nothing. The template knows no tags of
-    its own, so the caller names those of the root.
+    names it and the parent does not. A child that was stopped early counts as fit as the lower
+    quartile of what was scored before it: left out, mechanisms that lag would look better than they
+    are. Other unscored children say nothing. The template knows no tags of its own, so the caller
+    names those of the root.
     """
     fitness = {0: root.fitness}
     mechanisms = {0: frozenset(root_mechanisms)}
     gains: dict[str, list[float]] = {}
     for experiment in sorted(history, key=lambda one: one.number):
-        candidate = as_candidate(experiment)
-        if candidate is None or experiment.proposal is None:
+        if experiment.proposal is None:
             continue
         own = frozenset(experiment.proposal.mechanisms)
-        fitness[candidate.number], mechanisms[candidate.number] = candidate.fitness, own
+        candidate = as_candidate(experiment)
+        if candidate is not None:
+            reached = fitness[candidate.number] = candidate.fitness
+            mechanisms[candidate.number] = own
+        elif was_pruned(experiment):
+            reached = _lower_quartile(fitness.values())
+        else:
+            continue
         if experiment.parent in fitness:
             for tag in own - mechanisms[experiment.parent]:
-                gains.setdefault(tag, []).append(candidate.fitness - fitness[experiment.parent])
+                gains.setdefault(tag, []).append(reached - fitness[experiment.parent])
     return {tag: sum(values) / len(values) for tag, values in sorted(gains.items())}
+
+
+def was_pruned(experiment: Experiment) -> bool:
+    """Whether the run of an experiment was stopped early for lagging behind."""
+    return isinstance(experiment.outcome, Failed) and experiment.outcome.stage == "pruned"
+
+
+def _lower_quartile(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) // 4]
 
 
 def _note(lessons: dict[str, Lesson], identity: str, side: str, number: int) -> None:

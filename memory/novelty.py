@@ -205,6 +205,8 @@ def _argued(changed: Sequence[float], motivation: str) -> bool:
 def what_came_of(experiment: Experiment) -> str:
     """Return the end of an experiment as the rest of a sentence."""
     outcome = experiment.outcome
+    if isinstance(outcome, Failed) and outcome.stage == "pruned":
+        return f"was stopped early ({outcome.reason})"
     if isinstance(outcome, Failed):
         return f"failed at the stage {outcome.stage!r} ({' '.join(outcome.reason.split())[:200]})"
     if isinstance(outcome, Measured) and experiment.judgement:

@@ -27,6 +27,7 @@ from move37.evaluation.gates.thresholds import (
     TOLERANCE,
 )
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
+from move37.evaluation.saving import saving, told
 from move37.evaluation.standing import (
     TASK,
     Against,
@@ -66,6 +67,8 @@ STAGES: dict[Stage, str] = {
     "train": "The candidate raised, broke off, or was stopped while it ran.",
     "timeout": "The candidate used more time than it was given.",
     "memory": "The candidate asked for more memory than it was given.",
+    "pruned": "No fault: the run lagged behind earlier ones at the same step and was stopped "
+    "early, to save time. How good it would have become is not known.",
     "audit": "Every gate passed before training, but the trained model broke a rule that the "
     "untrained one had kept: the same text brought other predictions in another batch, with "
     "another continuation, cut short, or read in one go, or a loss fell below what is possible. "
@@ -195,6 +198,8 @@ def leaf(experiment: Experiment) -> Text:
 
 
 def _stage(outcome: Outcome | None) -> str:
+    if isinstance(outcome, Failed) and outcome.stage == "pruned":
+        return ": stopped early"
     return f" at {outcome.stage}" if isinstance(outcome, Failed) else ""
 
 
@@ -210,10 +215,13 @@ def status_view(campaign: Campaign, experiments: Sequence[Experiment]) -> Render
         "isolation": "not known yet",
         "best": "nothing scored yet",
         "time": duration(sum(e.seconds for e in experiments)),
+        "early stopping": "on" if config.early_stopping else "off",
         "models": ", ".join(sorted(set(config.models.values()))) or "-",
     }
     if campaign.baseline:
         facts["isolation"] = campaign.baseline.provenance.isolation
+        if config.early_stopping:
+            facts["early stopping"] = told(saving(experiments, campaign.baseline))
     if noise:
         spread = f"{noise.mean:.4f} ± {noise.sd:.4f} over {noise.seeds} seeds"
         facts["baseline"] = f"{config.root} {spread}"
@@ -343,7 +351,8 @@ def _outcome_parts(outcome: Outcome | None) -> list[RenderableType]:
         case None:
             return []
         case Failed():
-            title = Rule(f"failed at {outcome.stage}", align="left")
+            early = outcome.stage == "pruned"
+            title = Rule("stopped early" if early else f"failed at {outcome.stage}", align="left")
             return [title, failure_view(outcome), *curves(outcome.curve)]
         case Measured():
             held_out = (Rule("held out", align="left"), _scores(outcome, None))
@@ -431,6 +440,9 @@ def _spent(measured: Measured) -> dict[str, str]:
         f"scoring {cost.score_seconds:.1f} s",
         "memory": f"{cost.peak_bytes / 2**20:.0f} MiB at most",
     }
+    if measured.spared:
+        why = measured.spared.reason
+        facts["spared"] = f"by lot; else stopped early: {why}" if why else "by lot, needlessly"
     ops = ", ".join(f"{op} {form}" for op, form in measured.forms.items())
     return facts | ({"ops": f"{ops} (told by the box)"} if ops else {})
 

@@ -237,6 +237,12 @@ class Size(Value):
 Form = Literal["triton", "chunked"]
 
 
+class Spared(Value):
+    """A run that the lot kept from being stopped early; why it would have been, or nothing."""
+
+    reason: str = ""
+
+
 class Measured(Value):
     """A candidate that passed its gates, was trained and scored, and passed the audit after it.
 
@@ -253,6 +259,7 @@ class Measured(Value):
     cost: Cost
     provenance: Provenance
     forms: dict[str, Form] = Field(default_factory=dict)
+    spared: Spared | None = None
 
     def loss(self, task: str = "text") -> float:
         """Return the mean held-out loss of one task over its seeds."""
@@ -262,11 +269,14 @@ class Measured(Value):
         return sum(values) / len(values)
 
 
-Stage = Literal["policy", "gate", "train", "timeout", "memory", "audit"]
+Stage = Literal["policy", "gate", "train", "timeout", "memory", "pruned", "audit"]
 
 
 class Failed(Value):
-    """A candidate that could not be measured. `log` is untrusted text from its process."""
+    """A candidate that could not be measured. `log` is untrusted text from its process.
+
+    `pruned` is no fault: the run lagged behind earlier ones and was stopped early.
+    """
 
     kind: Literal["failed"] = "failed"
     stage: Stage
@@ -409,7 +419,8 @@ class CampaignConfig(Value):
     `batch` experiments see the same pool (the paper's batched update), so that as many may run
     side by side and the record does not depend on which of them ends first. `without` names the
     parts of the loop that are left out, to measure what they are worth. `policy` says how parents
-    are chosen (`move37.memory.policies`).
+    are chosen (`move37.memory.policies`), and `early_stopping` whether runs that lag behind earlier
+    ones are stopped (`move37.evaluation.pruning`).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -426,11 +437,15 @@ class CampaignConfig(Value):
     max_repeats: int = Field(default=3, ge=0, le=10)
     without: tuple[Part, ...] = ()
     policy: Policy = "posterior"
+    early_stopping: bool = True
 
     @classmethod
     def from_record(cls, stored: dict[str, Any]) -> Self:
-        """Read what a store holds: before there was a choice, the policy was the paper's."""
-        return cls.model_validate({"policy": "paper"} | stored)
+        """Read what a store holds: what was the only way before there was a choice.
+
+        The policy was the paper's, and every run went to its end.
+        """
+        return cls.model_validate({"policy": "paper", "early_stopping": False} | stored)
 
     @field_validator("without")
     @classmethod
@@ -444,6 +459,7 @@ class CampaignConfig(Value):
         # ids.
         silent = {"experiments", "budget_seconds"} | (set() if self.without else {"without"})
         silent |= {"policy"} if self.policy == "paper" else set()
+        silent |= set() if self.early_stopping else {"early_stopping"}
         return content_id(self.model_dump(exclude=silent))
 
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
+from move37.evaluation.saving import saving, told
 from move37.evaluation.standing import (
     TASK,
     Standing,
@@ -101,6 +102,7 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],
         diff=_diff(top, ordered, root) if top else [],
         spent=spent,
+        stopping=_stopping(campaign, ordered),
         total={name: sum(getattr(s, name) for s in spent) for name in PARTS},
         tokens=_tokens(ordered),
         origins=origins(ordered),
@@ -147,6 +149,13 @@ def _unwalled(campaign: Campaign) -> bool:
     """Whether candidates ran without isolation; a campaign has one and the same to its end."""
     baseline = campaign.baseline
     return baseline is not None and baseline.provenance.isolation == CLEAN_ENVIRONMENT
+
+
+def _stopping(campaign: Campaign, experiments: Sequence[Experiment]) -> str:
+    """Return what early stopping saved and cost, in a sentence."""
+    if not campaign.config.early_stopping or campaign.baseline is None:
+        return "off"
+    return told(saving(experiments, campaign.baseline))
 
 
 def _counts(experiments: Sequence[Experiment]) -> dict[str, int]:
@@ -216,7 +225,8 @@ def _hover(experiment: Experiment) -> str:
     if isinstance(experiment.outcome, Measured):
         facts.append(f"loss {experiment.outcome.loss(TASK):.4f}")
     if isinstance(experiment.outcome, Failed):
-        facts.append(f"at {experiment.outcome.stage}")
+        early = experiment.outcome.stage == "pruned"
+        facts.append("stopped early" if early else f"at {experiment.outcome.stage}")
     if experiment.fitness is not None:
         facts.append(f"fitness {experiment.fitness:.3f}")
     return _label(experiment.number, name_of(experiment), *facts)

@@ -38,6 +38,10 @@ def show_gates(report: GateReport) -> str:
 
 def show_failed(failed: Failed) -> str:
     """Return stage, reason, gates and log of a failure; what the candidate said is fenced."""
+    if failed.stage == "pruned":
+        # No fault to mend; the curve says how far it lagged.
+        head = "STOPPED EARLY: its training loss lagged behind that of earlier runs."
+        return "\n".join((head, failed.reason, show_curve(failed.curve)))
     parts = [f"FAILED at stage {failed.stage}.", fence(failed.reason, "reason", 1200)]
     if failed.gates is not None:
         parts.append(show_gates(failed.gates))

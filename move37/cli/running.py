@@ -50,6 +50,9 @@ def run(
     policy: Annotated[
         str, typer.Option(help="How parents are chosen: posterior, paper, best-of-n or random.")
     ] = "posterior",
+    early_stopping: Annotated[
+        bool, typer.Option(help="Stop runs that lag behind earlier ones; one in twenty is spared.")
+    ] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
 ) -> None:
     """Run a campaign of experiments, or go on with one."""
@@ -70,6 +73,7 @@ def run(
             "text": str(Path(text).expanduser().resolve()) if text else None,
             "without": tuple(without or ()),
             "policy": policy,
+            "early_stopping": early_stopping,
         }
         config = complete(_new_config(chosen), settings)
     _run(config, settings, verbose)

@@ -221,6 +221,18 @@ def test_the_analyst_learns_from_a_failure(tmp_path: Path) -> None:
     assert "failed at stage gate" in analysis.lessons[0]
 
 
+def test_the_analyst_learns_from_a_run_that_was_stopped_early(tmp_path: Path) -> None:
+    reason = "loss 2.9 at step 150, smoothed"
+    brief = analyst_brief(Failed(stage="pruned", reason=reason))
+    for effect, against in (("hurt", "worse than"), ("unclear", "not to be told apart from")):
+        told = brief.model_copy(update={"effect": effect})
+        analysis, _ = analyse(told, MODEL, bench(tmp_path))
+        assert not analysis.expectation_met
+        assert reason in analysis.summary
+        assert f"training loss was {against} its parent's" in analysis.lessons[0]
+        assert "recurrent form" not in analysis.query
+
+
 def test_a_plain_question_gets_a_helpful_sentence() -> None:
     assert MODEL.invoke("Who are you?").text == HELP
 

@@ -15,6 +15,7 @@ from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Anomalies, Evaluator, Run, ignore
 from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
+from move37.evaluation.pruning import Cut, Plan
 from move37.evaluation.tiers import load_tier
 from move37.records import Baseline, CurvePoint, Failed, Measured
 from tests.evaluation.faults import Fault
@@ -120,6 +121,67 @@ return sums, v[:, -1:]
     assert failed.stage == "train"
     assert "nan" in failed.reason
     assert "step 6" in failed.reason
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf"])
+def test_an_infinite_loss_ends_the_run_at_that_step(evaluator: Evaluator, value: str) -> None:
+    # The loss as it is told: what the box says is not trusted to be a number.
+    tell = (
+        "from move37.evaluation.inside import jobs\n"
+        "def told(send, message):\n"
+        "    late = message.get('step', 0) > 5\n"
+        f"    own(send, message | ({{'loss': float('{value}')}} if late else {{}}))\n"
+        "own, jobs.reply = jobs.reply, told\n"
+    )
+    run = Run(SOURCE + tell, 0, None, ignore)
+    with pytest.raises(BoxFailure, match=f"the loss is {value} at step 6"):
+        evaluator._train(run, "text")
+
+
+def test_memory_over_the_limit_ends_the_run_and_is_named_as_the_reason(
+    evaluator: Evaluator,
+) -> None:
+    # Only where the length is that of the tier, so that no gate sees it.
+    body = """
+if v.shape[1] == 64 and torch.is_grad_enabled():
+    self.calls += 1
+    if self.calls > 5:
+        sums = sums + torch.ones(1 << 32).sum() * 0
+return sums, v[:, -1:]
+"""
+    failed = evaluator.evaluate(Fault(body, "").source, 0)
+    assert isinstance(failed, Failed)
+    assert failed.stage == "memory"
+    assert len(failed.curve) in (2, 3, 4, 5)
+
+
+LAGGING = Plan(window=2.0, checks=(Cut(step=10, largest=1.0, runs=9),))
+
+
+def test_a_run_over_its_plan_is_stopped_at_that_step(process: EvaluatorProcess) -> None:
+    failed = process.evaluate(SOURCE, 0, plan=LAGGING)
+    assert isinstance(failed, Failed)
+    assert failed.stage == "pruned"
+    assert "at step 10, smoothed: at most 1.0000 goes on after 9 runs" in failed.reason
+    assert [(point.task, point.step) for point in failed.curve] == [
+        ("text", step) for step in range(1, 11)
+    ]
+    assert failed.gates is not None
+    assert failed.gates.passed
+    assert failed.cost.train_seconds > 0
+
+
+def test_a_spared_run_ends_as_without_a_plan_and_notes_where_it_would_have_stopped(
+    process: EvaluatorProcess,
+) -> None:
+    whole = process.evaluate(SOURCE, 0)
+    spared = process.evaluate(SOURCE, 0, plan=LAGGING.model_copy(update={"spared": True}))
+    assert isinstance(whole, Measured)
+    assert isinstance(spared, Measured)
+    assert spared.scores == whole.scores
+    assert whole.spared is None
+    assert spared.spared is not None
+    assert "at step 10" in spared.spared.reason
 
 
 def test_a_loss_above_that_of_a_guess_is_divergence_once_the_run_has_settled(

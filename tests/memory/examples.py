@@ -123,6 +123,18 @@ def failed(number: int, parent: int = 0, told: Proposal | None = None) -> Experi
     )
 
 
+def pruned(
+    number: int, parent: int = 0, told: Proposal | None = None, losses: tuple[float, ...] = (5.0,)
+) -> Experiment:
+    """An experiment whose run was stopped early, with its training losses on text."""
+    points = (
+        CurvePoint(task="text", step=step, loss=loss, seconds=0.1 * step)
+        for step, loss in enumerate(losses, start=1)
+    )
+    lagged = Failed(stage="pruned", reason="loss 5.1 at step 9, smoothed", curve=tuple(points))
+    return failed(number, parent, told).model_copy(update={"outcome": lagged})
+
+
 def refused(number: int) -> Experiment:
     return Experiment(
         id=f"trial-{number}",

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from move37.memory.lessons import LessonBase, Origin, lessons_of
-from move37.records import Experiment
-from tests.memory.examples import failed, measured, proposal, scored
+from move37.memory.lessons import LessonBase, Origin, effect_of, lessons_of
+from move37.records import CurvePoint, Experiment, Measured
+from tests.memory.examples import failed, measured, proposal, pruned, scored
 
 ORIGIN = Origin(loss=1.25, mechanisms=frozenset({"delta-rule"}), sd=0.005)
 DECAY = ("delta-rule", "learned-decay")
@@ -56,6 +57,29 @@ def test_a_failed_experiment_teaches_too(base: LessonBase) -> None:
     base.sync([one.model_copy(update={"analysis": analysis})])
     (lesson,) = base.search("overflow", before=2)
     assert (lesson.effect, lesson.changed) == ("failed", ("+beta-double",))
+
+
+@pytest.mark.parametrize(
+    ("losses", "effect"),
+    [
+        # The last quarter is two steps; the parent has 3 nats there.
+        ((9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 3.1, 3.1), "hurt"),
+        ((9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 3.01, 3.01), "unclear"),
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0), "unclear"),
+    ],
+)
+def test_what_was_stopped_early_is_held_against_its_parent_at_the_same_steps(
+    losses: tuple[float, ...], effect: str
+) -> None:
+    flat = tuple(CurvePoint(task="text", step=n, loss=3.0, seconds=n) for n in range(1, 33))
+    parent = told(1)
+    assert isinstance(parent.outcome, Measured)
+    parent = parent.model_copy(
+        update={"outcome": parent.outcome.model_copy(update={"curve": flat})}
+    )
+    child = pruned(2, parent=1, losses=losses)
+    assert effect_of(parent, child, ORIGIN) == effect
+    assert effect_of(None, child, replace(ORIGIN, curve=flat)) == effect
 
 
 def test_later_experiments_are_counted_for_and_against_and_the_contradicted_sinks(

@@ -8,7 +8,7 @@ import pytest
 from move37.memory.novelty import Motivations, check_novelty
 from move37.memory.programs.fingerprint import fingerprint
 from move37.records import Novelty
-from tests.memory.examples import CODE, ROOT, failed, proposal, refused, scored
+from tests.memory.examples import CODE, ROOT, failed, proposal, pruned, refused, scored
 from tests.memory.labelled import drawn, judged, other_numbers, really_new, same_program, written
 
 RENAMED = '''
@@ -70,6 +70,12 @@ def test_a_repeated_program_names_the_first_and_what_came_of_it() -> None:
 def test_a_repeat_of_a_failure_says_at_which_stage() -> None:
     novelty = check_novelty(proposal(), [failed(1)], ())
     assert "experiment 1, which failed at the stage 'gate' (looks ahead)" in novelty.reason
+
+
+def test_a_repeat_of_what_was_stopped_early_says_so_and_why() -> None:
+    novelty = check_novelty(proposal(), [pruned(1)], ())
+    why = "which was stopped early (loss 5.1 at step 9, smoothed)"
+    assert f"repeats experiment 1, {why}" in novelty.reason
 
 
 def test_what_was_refused_may_be_proposed_again() -> None:

@@ -13,7 +13,7 @@ from move37.memory.policies import Rule, choose
 from move37.memory.pool import select
 from move37.memory.posterior import believe, discount, draw_parent
 from move37.records import CampaignConfig, Experiment, Noise, Novelty, Policy
-from tests.memory.examples import ROOT, failed, measured, refused, scored
+from tests.memory.examples import ROOT, failed, measured, pruned, refused, scored
 
 NOISE = Noise(mean=ROOT.loss, sd=0.02, seeds=8)
 TAU = 0.05
@@ -178,6 +178,7 @@ def test_a_noise_of_zero_and_equal_losses_are_no_trouble() -> None:
     [
         ([], 0),
         ([failed(3, 1), failed(4, 1)], 2),
+        ([pruned(3, 1), design(4, 1.5, 1)], 2),
         ([failed(3, 1), design(4, 1.0, 1)], 0),
         ([design(3, 1.0, 1), failed(4, 1), repeat(5, 1)], 2),
         ([design(3, 1.5, 1), failed(4, 2)], 1),
@@ -223,12 +224,26 @@ def test_the_reason_says_what_was_believed_drawn_and_held_against_the_parent() -
 
 def test_a_record_from_before_the_choice_ran_with_the_papers_policy_and_keeps_its_id() -> None:
     stored = CampaignConfig(name="old", policy="paper").model_dump(mode="json")
-    del stored["policy"]
+    del stored["policy"], stored["early_stopping"]
     old = CampaignConfig.from_record(stored)
     assert old.policy == "paper"
     # The id that this configuration had before there was a choice.
     assert old.id == "1783c4de97cf"
+    assert old.early_stopping is False
     assert len({CampaignConfig(name="old", policy=policy).id for policy in POLICIES}) == 4
     assert CampaignConfig(name="new").policy == "posterior"
     again = CampaignConfig.from_record(CampaignConfig(name="new").model_dump(mode="json"))
     assert again.policy == "posterior"
+
+
+def test_a_record_from_before_early_stopping_ran_without_it_and_keeps_its_id() -> None:
+    stored = CampaignConfig(name="old", early_stopping=False).model_dump(mode="json")
+    del stored["early_stopping"]
+    old = CampaignConfig.from_record(stored)
+    assert old.early_stopping is False
+    # The id that this configuration had before there was a choice.
+    assert old.id == "f12d98c13ec5"
+    new = CampaignConfig(name="old")
+    assert new.early_stopping is True
+    assert new.id != old.id
+    assert CampaignConfig.from_record(new.model_dump(mode="json")) == new

@@ -7,7 +7,7 @@ import pytest
 from move37.memory.lessons import mechanism_payoffs
 from move37.memory.pool import parents_in, rank, select
 from move37.records import Experiment
-from tests.memory.examples import ROOT, failed, proposal, refused, scored
+from tests.memory.examples import ROOT, failed, proposal, pruned, refused, scored
 
 
 def population(size: int) -> list[Experiment]:
@@ -94,3 +94,13 @@ def test_a_mechanism_is_paid_by_the_gain_of_those_who_brought_it_in() -> None:
         "output-gate": pytest.approx(0.1),
         "token-shift": pytest.approx((-0.1 + 0.2) / 2),
     }
+
+
+def test_a_mechanism_that_lags_is_paid_as_the_lower_quartile_of_what_was_scored() -> None:
+    history = [
+        *(scored(number, fitness=0.1 * number) for number in range(1, 8)),
+        pruned(8, parent=6, told=proposal(mechanisms=("long-convolution",))),
+    ]
+    # Of 0.1 to 0.7 and the root's 0.5, the second lowest is the quartile.
+    payoffs = mechanism_payoffs(history, ROOT)
+    assert payoffs == {"long-convolution": pytest.approx(0.2 - 0.6)}

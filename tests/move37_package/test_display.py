@@ -15,7 +15,16 @@ from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
 from move37.graph.lab import announce
 from move37.live import LiveBoard
-from move37.records import Campaign, Experiment, Failed, GateReport, GateResult, Progress, Stage
+from move37.records import (
+    Campaign,
+    Experiment,
+    Failed,
+    GateReport,
+    GateResult,
+    Progress,
+    Spared,
+    Stage,
+)
 from tests.move37_package import sample
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e[red]name[/red]"
@@ -139,6 +148,31 @@ def test_a_failure_before_any_gate_can_be_shown() -> None:
     report = GateReport(gates=(), seconds=0.0)
     text = shown(display.failure_view(Failed(stage="timeout", reason="too slow", gates=report)))
     assert "timeout: too slow" in text
+
+
+def test_a_run_that_was_stopped_early_is_shown_as_that_and_not_as_a_fault() -> None:
+    lagged = Failed(stage="pruned", reason="loss 2.5 at step 30", curve=sample.curve(9, 2.5))
+    one = sample.experiment(9, 4, "slow_starter", lagged, status="failed", reason=lagged.reason)
+    text = shown(experiment_view(one))
+    assert "stopped early" in text
+    assert "failed at" not in text
+    assert "No fault" in text
+    assert "failed: stopped early" in shown(display.leaf(one))
+
+
+def test_a_spared_run_says_why_it_would_have_been_stopped() -> None:
+    run = sample.measured(1, 2.3).model_copy(update={"spared": Spared(reason="loss 3 at step 9")})
+    text = shown(experiment_view(sample.experiment(1, 0, "lucky", run, fitness=0.5)))
+    assert "by lot; else stopped early: loss 3 at step 9" in " ".join(text.split())
+
+
+def test_the_status_says_what_early_stopping_saved() -> None:
+    text = shown(display.status_view(sample.campaign(), sample.experiments()))
+    assert "0 runs stopped early; 0 spared by lot" in " ".join(text.split())
+    off = sample.campaign()
+    config = off.config.model_copy(update={"early_stopping": False})
+    text = shown(display.status_view(off.model_copy(update={"config": config}), []))
+    assert re.search(r"early stopping +off", text)
 
 
 def test_a_verdict_names_each_gate_that_failed() -> None:

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import pytest
 
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
-from move37.records import UserError
+from move37.records import Failed, UserError
 from move37.report import content_policy, render_report, spent_on, tree_places, write_report
 from tests.move37_package import sample
 
@@ -67,6 +67,15 @@ def test_the_headline_has_the_gain_its_noise_and_its_limits() -> None:
 
 def test_the_head_says_by_which_policy_parents_were_chosen() -> None:
     assert "policy posterior · fitness calibrated" in page().words
+
+
+def test_what_was_stopped_early_is_told_as_that_with_what_it_saved() -> None:
+    lagged = Failed(stage="pruned", reason="loss 2.5 at step 30", curve=sample.curve(9, 2.5))
+    one = sample.experiment(9, 4, "slow_starter", lagged, status="failed", reason=lagged.reason)
+    found = page([*sample.experiments(), one])
+    assert "stopped early" in found.words
+    assert "failed at pruned" not in found.words
+    assert "1 runs stopped early; 0 spared by lot" in found.words
 
 
 def test_every_section_is_there() -> None:
