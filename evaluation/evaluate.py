@@ -28,6 +28,7 @@ from move37.evaluation.gates import ladder as gates
 from move37.evaluation.isolation import protocol
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
 from move37.evaluation.isolation.walls import tier_name
+from move37.evaluation.standing import TASK
 from move37.evaluation.tiers import Task, Tier
 from move37.records import (
     Baseline,
@@ -259,7 +260,7 @@ class Evaluator:
                 run.account.curve.append(point)
                 run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
-                if task == pruning.TASK and run.plan:
+                if task == TASK and run.plan:
                     _follow(run.plan, run.account)
             run.account.forms.update(read_forms(box))
             weights = read_weights(box)
@@ -365,7 +366,7 @@ class Anomalies:
 
 def _follow(plan: pruning.Plan, account: Account) -> None:
     """Raise BoxFailure where the plan ends the run; a spared run only has it noted."""
-    losses = [point.loss for point in account.curve if point.task == pruning.TASK]
+    losses = [point.loss for point in account.curve if point.task == TASK]
     reason = pruning.reason_to_stop(plan, losses)
     if reason and not plan.spared:
         raise BoxFailure("pruned", reason)

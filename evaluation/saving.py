@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from move37.evaluation.pruning import TASK
+from move37.evaluation.standing import TASK
 from move37.records import Baseline, CurvePoint, Experiment, Failed, Finite, Measured, Value
 
 # The share of designs that a campaign is about: what it loses of these is the cost.

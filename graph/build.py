@@ -94,6 +94,8 @@ def _headline(state: State) -> str:
     name = state["proposal"].name if "proposal" in state else "no proposal"
     if "judgement" in state:
         return f"{name}: fitness {state['judgement'].fitness:.3f}"
+    if isinstance(failed := state.get("outcome"), records.Failed) and failed.stage == "pruned":
+        return f"{name}: stopped early"
     return f"{name}: {state.get('problem') or 'failed'}"
 
 

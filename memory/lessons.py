@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from move37.evaluation.standing import TASK
 from move37.memory.embedding import Embedder
 from move37.memory.lexical import Lexical
 from move37.memory.pool import as_candidate
@@ -26,7 +27,6 @@ from move37.records import (
 
 # How far down either ranking is read; a lesson that later experiments contradict sinks from there.
 DEPTH = 30
-TASK = "text"
 COLUMNS = {"text": 1.0, "mechanisms": 0.5}
 
 
@@ -246,9 +246,9 @@ def mechanism_payoffs(
 
     A gain is the child's fitness minus its parent's; a mechanism is introduced when the child
     names it and the parent does not. A child that was stopped early counts as fit as the lower
-    quartile of what was scored before it: left out, mechanisms that lag would look better than they
-    are. Other unscored children say nothing. The template knows no tags of its own, so the caller
-    names those of the root.
+    quartile of what was scored before it, and at most as its parent: left out, mechanisms that lag
+    would look better than they are. Other unscored children say nothing. The template knows no
+    tags of its own, so the caller names those of the root.
     """
     fitness = {0: root.fitness}
     mechanisms = {0: frozenset(root_mechanisms)}
@@ -262,7 +262,8 @@ def mechanism_payoffs(
             reached = fitness[candidate.number] = candidate.fitness
             mechanisms[candidate.number] = own
         elif was_pruned(experiment):
-            reached = _lower_quartile(fitness.values())
+            known = [*fitness.values()]
+            reached = min(_lower_quartile(known), fitness.get(experiment.parent, root.fitness))
         else:
             continue
         if experiment.parent in fitness:
@@ -276,7 +277,7 @@ def was_pruned(experiment: Experiment) -> bool:
     return isinstance(experiment.outcome, Failed) and experiment.outcome.stage == "pruned"
 
 
-def _lower_quartile(values: Iterable[float]) -> float:
+def _lower_quartile(values: Sequence[float]) -> float:
     ordered = sorted(values)
     return ordered[(len(ordered) - 1) // 4]
 

@@ -203,3 +203,11 @@ def test_a_part_that_does_not_exist_cannot_be_left_out(tmp_path: Path) -> None:
 
 def test_a_policy_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
     is_one_clear_line(move37(tmp_path, "run", "--policy", "greedy"), "--policy: ")
+
+
+def test_early_stopping_can_be_left_out(tmp_path: Path) -> None:
+    told = move37(tmp_path, "run", "--help", COLUMNS="200").stdout
+    assert "--no-early-stopping" in told
+    # Read before anything is trained: the other mistake is named, not this option.
+    wrong = move37(tmp_path, "run", "--no-early-stopping", "--fitness", "best")
+    is_one_clear_line(wrong, "--fitness: ")

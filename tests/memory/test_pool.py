@@ -100,7 +100,8 @@ def test_a_mechanism_that_lags_is_paid_as_the_lower_quartile_of_what_was_scored(
     history = [
         *(scored(number, fitness=0.1 * number) for number in range(1, 8)),
         pruned(8, parent=6, told=proposal(mechanisms=("long-convolution",))),
+        pruned(9, parent=1, told=proposal(mechanisms=("token-shift",))),
     ]
     # Of 0.1 to 0.7 and the root's 0.5, the second lowest is the quartile.
     payoffs = mechanism_payoffs(history, ROOT)
-    assert payoffs == {"long-convolution": pytest.approx(0.2 - 0.6)}
+    assert payoffs == {"long-convolution": pytest.approx(0.2 - 0.6), "token-shift": 0.0}
