@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Literal, NamedTuple
 
 from filelock import FileLock
@@ -12,9 +14,10 @@ from pydantic import ValidationError
 
 from move37.evaluation.calibration.pairs import TEXT
 from move37.evaluation.client import EvaluatorProcess
+from move37.evaluation.skills.results import SkillRun
 from move37.evaluation.skills.settings import load_skill_settings
 from move37.files import write_atomically
-from move37.records import Failed, Finite, Value, content_id
+from move37.records import Failed, Finite, TaskScore, Value, content_id
 
 
 class Job(NamedTuple):
@@ -26,12 +29,13 @@ class Job(NamedTuple):
 
 
 class Run(Value):
-    """One run that came to its end; `loss` in nats a scored token, held out."""
+    """One run that ended: held-out `loss` in nats a scored token, wall-clock `seconds`."""
 
     kind: Literal["run"] = "run"
     metric: str
     seed: int
     loss: Finite
+    seconds: Finite
 
 
 class Runs:
@@ -41,10 +45,17 @@ class Runs:
     failure is not kept: it may have been one of time or memory.
     """
 
-    def __init__(self, evaluator: EvaluatorProcess, folder: Path, slots: int) -> None:
+    def __init__(
+        self,
+        evaluator: EvaluatorProcess,
+        folder: Path,
+        slots: int,
+        ended: Callable[[Job, float], None],
+    ) -> None:
         self._evaluator = evaluator
         self._folder = folder
         self._slots = slots
+        self._ended = ended
 
     def all(self, jobs: Sequence[Job]) -> dict[Job, Run | Failed]:
         """Return what came of each job; a job that stands there twice is done once."""
@@ -65,25 +76,23 @@ class Runs:
             cached = _read(path)
             if cached is not None:
                 return cached
-            found = self._measure(job)
+            start = time.monotonic()
+            found = self._measure(job, start)
+            self._ended(job, time.monotonic() - start)
             if isinstance(found, Run):
                 write_atomically(path, found.model_dump_json())
         return found
 
-    def missing(self, jobs: Sequence[Job]) -> int:
-        """Count the jobs that would have to be run."""
-        return sum(_read(self._path(job)) is None for job in dict.fromkeys(jobs))
-
-    def _measure(self, job: Job) -> Run | Failed:
+    def _measure(self, job: Job, start: float) -> Run | Failed:
+        found: TaskScore | SkillRun | Failed
         if job.metric == TEXT:
-            text = self._evaluator.text(job.source, job.seed)
-            if isinstance(text, Failed):
-                return text
-            return Run(metric=TEXT, seed=job.seed, loss=text.loss)
-        skill = self._evaluator.skill(job.source, job.metric, job.seed)
-        if isinstance(skill, Failed):
-            return skill
-        return Run(metric=job.metric, seed=job.seed, loss=skill.loss)
+            found = self._evaluator.text(job.source, job.seed)
+        else:
+            found = self._evaluator.skill(job.source, job.metric, job.seed)
+        if isinstance(found, Failed):
+            return found
+        seconds = time.monotonic() - start
+        return Run(metric=job.metric, seed=job.seed, loss=found.loss, seconds=seconds)
 
     def _path(self, job: Job) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,3 +110,9 @@ def _read(path: Path) -> Run | None:
     except (FileNotFoundError, ValidationError):
         # Absent, or from a version with other fields: measured anew.
         return None
+
+
+def seconds_a_run(folder: Path, tier: str) -> float | None:
+    """Return the median time of the runs of a tier that are kept, or None where there is none."""
+    kept = [run.seconds for path in folder.glob(f"{tier}-*.json") if (run := _read(path))]
+    return median(kept) if kept else None
