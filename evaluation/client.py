@@ -31,6 +31,7 @@ from move37.records import (
     Measured,
     Outcome,
     Provenance,
+    TaskScore,
     UserError,
 )
 
@@ -101,6 +102,11 @@ class EvaluatorProcess:
         """Train one source on one skill and score it; policy and gates came before."""
         told = self._ask(what="skill", source=source, skill=name, seed=seed)
         return SKILL_OUTCOME.validate_python(told)
+
+    def text(self, source: str, seed: int) -> TaskScore | Failed:
+        """Train one source on text and score it; policy and gates are the caller's."""
+        told = self._ask(what="text", source=source, seed=seed)
+        return (Failed if "kind" in told else TaskScore).model_validate(told)
 
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""

@@ -190,6 +190,17 @@ class Evaluator:
             source, seed=0
         )
 
+    def text(self, source: str, seed: int) -> TaskScore | Failed:
+        """Train on text, score and audit; the walls hold whatever passed policy and gates."""
+        run = Run(source, seed, None, ignore)
+        try:
+            score, audited = self._score(run, "text", self._train(run, "text"))
+        except BoxFailure as failure:
+            return _failed(failure, run.account)
+        if not audited.passed:
+            return _audit_failure(GateReport(gates=(), seconds=0.0), audited, run.account)
+        return score
+
     def _measure(self, run: Run) -> Measured | Failed:
         checked = _run_gates(run.source, self._nursery, run.account)
         report = checked.report

@@ -100,6 +100,8 @@ class Server:
             return self._evaluator.admit(call.source).model_dump(mode="json")
         if call.what == "skill":
             return self._skills.run(call.source, call.skill, call.seed).model_dump(mode="json")
+        if call.what == "text":
+            return self._evaluator.text(call.source, call.seed).model_dump(mode="json")
         if call.what == "rehearse":
             return self._evaluator.rehearse(call.source, call.steps).model_dump(mode="json")
 

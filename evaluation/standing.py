@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scipy.special import stdtrit
 
 from move37.records import Campaign, Experiment, Finite, Measured, Noise, Value
+
+if TYPE_CHECKING:
+    from move37.evaluation.calibration.null import Null
 
 TASK = "text"
 CONFIDENCE = 0.95
@@ -93,6 +96,17 @@ def luck_of(tries: int, sd: float) -> float:
     The expected largest of n normal draws, by Blom's approximation (Blom 1958).
     """
     return sd * NormalDist().inv_cdf((tries - 0.375) / (tries + 0.25)) if tries > 1 else 0.0
+
+
+def luck_told(tries: int, sd: float, null: Null | None) -> str:
+    """Say how well the best of `tries` equal designs would stand: measured, else from the noise."""
+    if null is None or tries < 1:
+        return f"The luckiest of {tries} equal designs would stand near -{luck_of(tries, sd):.4f}."
+    best = null.best_of(tries)
+    return (
+        f"Of {tries} copies of the root, each with a seed of its own, the luckiest stands near "
+        f"{-best.median:+.4f}, and in one campaign of twenty beyond {-best.high:+.4f} (calibrated)."
+    )
 
 
 def _standing(experiment: Experiment, measured: Measured, noise: Noise | None) -> Standing:

@@ -34,7 +34,7 @@ from move37.evaluation.standing import (
     Standing,
     against,
     best,
-    luck_of,
+    luck_told,
     name_of,
     standings,
     text_noise,
@@ -54,6 +54,7 @@ from move37.records import (
 )
 
 if TYPE_CHECKING:
+    from move37.evaluation.calibration.null import Null
     from move37.evaluation.sheet import Sheet
 
 MIDDLE, NEAR = 0.5, 0.05
@@ -107,8 +108,10 @@ def fitness_style(fitness: float | None) -> str:
 # --- a campaign --------------------------------------------------------------------------------
 
 
-def leaderboard(campaign: Campaign, experiments: Sequence[Experiment]) -> RenderableType:
-    """Rank what was measured beside the baseline and its noise."""
+def leaderboard(
+    campaign: Campaign, experiments: Sequence[Experiment], null: Null | None = None
+) -> RenderableType:
+    """Rank what was measured beside the baseline and its noise, or the null where it is known."""
     title = plain(f"Leaderboard of {campaign.config.name}", "bold")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("#", "loss", "against 0", "fitness", "params", "from"):
@@ -120,7 +123,7 @@ def leaderboard(campaign: Campaign, experiments: Sequence[Experiment]) -> Render
     lines = standings(campaign, experiments)
     for line in lines:
         table.add_row(*_row(line))
-    return Group(table, *_caution(campaign, lines))
+    return Group(table, *_caution(campaign, lines, null))
 
 
 def _root_row(baseline: Baseline) -> tuple[RenderableType, ...]:
@@ -150,16 +153,15 @@ def _difference(difference: Against | None) -> str:
     return f"{difference.delta:+.4f} ± {difference.sd:.4f}" if difference else "-"
 
 
-def _caution(campaign: Campaign, lines: Sequence[Standing]) -> Iterator[Text]:
+def _caution(campaign: Campaign, lines: Sequence[Standing], null: Null | None) -> Iterator[Text]:
     noise = text_noise(campaign)
     yield from _unwalled(campaign)
     if not lines:
         yield Text("Nothing was measured yet.", style="dim")
     elif noise:
-        luck = luck_of(len(lines), noise.sd)
         yield Text(
             "Loss in nats per byte, held out, lower is better; ± is one standard deviation of the "
-            f"noise. The luckiest of {len(lines)} equal designs would stand near -{luck:.4f}.",
+            f"noise. {luck_told(len(lines), noise.sd, null)}",
             style="dim",
         )
 
@@ -203,8 +205,10 @@ def _stage(outcome: Outcome | None) -> str:
     return f" at {outcome.stage}" if isinstance(outcome, Failed) else ""
 
 
-def status_view(campaign: Campaign, experiments: Sequence[Experiment]) -> RenderableType:
-    """Say in a few lines where a campaign stands."""
+def status_view(
+    campaign: Campaign, experiments: Sequence[Experiment], null: Null | None = None
+) -> RenderableType:
+    """Say in a few lines where a campaign stands, and what luck alone does where it is known."""
     config, noise = campaign.config, text_noise(campaign)
     counts = Counter(experiment.status for experiment in experiments)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
@@ -228,6 +232,9 @@ def status_view(campaign: Campaign, experiments: Sequence[Experiment]) -> Render
     if top := best(campaign, experiments):
         number, result = top.experiment.number, f"{_difference(top.against)}, {top.verdict}"
         facts["best"] = f"#{number} {top.name}: fitness {top.experiment.fitness:.3f}, {result}"
+    measured = len(standings(campaign, experiments))
+    if noise and null and measured:
+        facts["luck"] = luck_told(measured, noise.sd, null)
     return Group(*_unwalled(campaign), _facts(facts))
 
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -26,7 +26,7 @@ from move37.evaluation.standing import (
     TASK,
     Standing,
     best,
-    luck_of,
+    luck_told,
     name_of,
     standings,
     text_noise,
@@ -43,6 +43,9 @@ from move37.records import (
     UserError,
     Value,
 )
+
+if TYPE_CHECKING:
+    from move37.evaluation.calibration.null import Null
 
 # Half the width of the baseline's band, in standard deviations over seeds.
 SIGMAS = 2.0
@@ -62,14 +65,18 @@ class Spent(Value):
 
 
 def write_report(
-    campaign: Campaign, experiments: Sequence[Experiment], root: Candidate, path: Path
+    campaign: Campaign,
+    experiments: Sequence[Experiment],
+    root: Candidate,
+    path: Path,
+    null: Null | None = None,
 ) -> Path:
     """Write the report of a campaign to `path`, whole or not at all, and return the path.
 
     Raises:
         UserError: the file cannot be written.
     """
-    text = render_report(campaign, experiments, root)
+    text = render_report(campaign, experiments, root, null)
     try:
         write_atomically(path, text)
     except OSError as error:
@@ -78,7 +85,12 @@ def write_report(
     return path
 
 
-def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: Candidate) -> str:
+def render_report(
+    campaign: Campaign,
+    experiments: Sequence[Experiment],
+    root: Candidate,
+    null: Null | None = None,
+) -> str:
     """Return the report as HTML."""
     ordered = sorted(experiments, key=lambda experiment: experiment.number)
     top = best(campaign, ordered)
@@ -96,7 +108,7 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         best=top,
         unwalled=_unwalled(campaign),
         lines=lines,
-        luck=luck_of(len(lines), noise.sd) if noise else 0.0,
+        luck=luck_told(len(lines), noise.sd, null) if noise else "",
         names={experiment.number: name_of(experiment) for experiment in ordered} | {0: root.name},
         counts=_counts(ordered),
         failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from move37.records import Finite, Value
 
@@ -24,6 +24,20 @@ class Interval(Value):
     def holds(self, value: float) -> bool:
         """Whether a value lies inside, ends included."""
         return self.low <= value <= self.high
+
+
+def share_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> Interval:
+    """Interval of a probability from `hits` among `count` independent tries.
+
+    Clopper and Pearson (1934): it holds the truth at least as often as it says, also for no hit.
+
+    Raises:
+        ValueError: there was no try, or there are more hits than tries.
+    """
+    if not 0 <= hits <= count or count < 1:
+        raise ValueError(f"{hits} hits among {count} tries have no share")
+    found = binomtest(hits, count).proportion_ci(confidence, method="exact")
+    return Interval(low=float(found.low), high=float(found.high))
 
 
 def bootstrap_interval(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from move37.records import UserError
 from move37.settings import Settings
 
 if TYPE_CHECKING:
+    from move37.evaluation.calibration.null import Null
     from move37.memory.store import Store
     from move37.records import Campaign
 
@@ -50,6 +52,21 @@ def campaign_of(store: Store, name: str | None) -> Campaign:
             return found
     names = ", ".join(c.config.name for c in campaigns[-5:])
     raise UserError(f"there is no campaign {name!r}; the latest are {names}")
+
+
+def null_of(campaign: Campaign, settings: Settings) -> Null | None:
+    """Return what luck alone does at a campaign's tier, where it was calibrated here."""
+    from move37.evaluation.calibration.null import load_null
+
+    root = campaign.baseline
+    if root is None:
+        return None
+    return load_null(calibration_folder(settings), root.tier, root.provenance, root.code)
+
+
+def calibration_folder(settings: Settings) -> Path:
+    """Return where calibrations of this machine are kept."""
+    return settings.cache.expanduser() / "calibration"
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from move37.cli.common import AsJson, CampaignName, campaign_of, open_store, print_json
+from move37.cli.common import AsJson, CampaignName, campaign_of, null_of, open_store, print_json
 from move37.records import UserError
 from move37.settings import Settings, load_settings
 
@@ -29,7 +29,7 @@ def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
         ]
         print_json({"campaign": found.config.model_dump(mode="json"), "experiments": states})
         return
-    console().print(status_view(found, experiments))
+    console().print(status_view(found, experiments, null_of(found, settings)))
 
 
 def show(
@@ -81,7 +81,7 @@ def report_of(found: Campaign, experiments: list[Experiment], settings: Settings
     from move37.report import write_report
 
     path = settings.home / found.config.name / "report.html"
-    return write_report(found, experiments, root_of(found), path)
+    return write_report(found, experiments, root_of(found), path, null_of(found, settings))
 
 
 def root_of(found: Campaign) -> Candidate:

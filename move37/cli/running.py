@@ -18,6 +18,7 @@ from move37.cli.common import (
     TextPath,
     TierName,
     campaign_of,
+    null_of,
     open_store,
 )
 from move37.cli.looking import report_of
@@ -130,7 +131,7 @@ def _show_end(name: str, settings: Settings) -> None:
     with open_store(settings) as store:
         found, experiments = campaign_of(store, name), store.experiments(name)
         path = report_of(found, experiments, settings)
-    console().print(leaderboard(found, experiments))
+    console().print(leaderboard(found, experiments, null_of(found, settings)))
     console().print(family_tree(found, experiments))
     top = best(found, experiments)
     lines = [f"report     {path}"]

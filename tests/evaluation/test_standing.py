@@ -7,8 +7,9 @@ import statistics
 
 import pytest
 
-from move37.evaluation.standing import against, best, luck_of, standings
-from move37.records import Noise
+from move37.evaluation.calibration.null import Null
+from move37.evaluation.standing import against, best, luck_of, luck_told, standings
+from move37.records import Noise, Provenance
 from tests.move37_package import sample
 
 NOISE = Noise(mean=2.0, sd=0.03, seeds=8)
@@ -58,3 +59,21 @@ def test_the_luck_of_the_best_agrees_with_a_simulation() -> None:
     largest = [max(rng.gauss(0, 1) for _ in range(8)) for _ in range(20_000)]
     assert luck_of(8, 1.0) == pytest.approx(statistics.mean(largest), abs=0.02)
     assert luck_of(1, 1.0) == luck_of(0, 1.0) == 0.0
+
+
+def test_a_measured_null_takes_the_place_of_the_luck_that_noise_foretells() -> None:
+    null = Null(
+        tier="smoke",
+        root="delta_net",
+        losses=(1.99, 2.0, 2.01, 1.98, 2.02),
+        baseline_seeds=8,
+        decisions=(),
+        provenance=Provenance(
+            evaluator="e", data="d", tier="t", torch="2", machine="m", isolation="i"
+        ),
+    )
+    expected = null.best_of(8)
+    told = luck_told(8, 0.5, null)
+    assert f"-{expected.median:.4f}" in told
+    assert f"-{expected.high:.4f}" in told
+    assert luck_told(8, 0.5, None).endswith(f"-{luck_of(8, 0.5):.4f}.")
