@@ -29,8 +29,10 @@ from move37.evaluation.standing import (
     name_of,
     standings,
     text_noise,
+    without_luck,
 )
 from move37.files import write_atomically
+from move37.memory.arms import arm_standings
 from move37.memory.use import origins, payoffs
 from move37.records import (
     Campaign,
@@ -42,6 +44,7 @@ from move37.records import (
     UserError,
     Value,
 )
+from move37.selection_view import arm_name, arm_rows, arms_caution, judge_record, luck_line
 
 # Half the width of the baseline's band, in standard deviations over seeds.
 SIGMAS = 2.0
@@ -87,6 +90,8 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
     figures = _figures(campaign, ordered, root, top)
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page.filters["duration"] = _duration
+    arms = arm_standings(campaign.config, ordered, noise) if noise and campaign.config.arms else []
+    luckless = without_luck(campaign, ordered)
     return page.from_string(_template()).render(
         campaign=campaign,
         experiments=ordered,
@@ -98,6 +103,11 @@ def render_report(campaign: Campaign, experiments: Sequence[Experiment], root: C
         luck=luck_of(len(lines), noise.sd) if noise else 0.0,
         names={experiment.number: name_of(experiment) for experiment in ordered} | {0: root.name},
         counts=_counts(ordered),
+        arms=[arm_name(arm) for arm in arms],
+        arm_rows=arm_rows(arms) if arms else [],
+        arms_caution=arms_caution(arms) if arms else "",
+        judged=judge_record(campaign, ordered),
+        corrected=luck_line(luckless) if luckless else "",
         failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],
         diff=_diff(top, ordered, root) if top else [],
         spent=spent,

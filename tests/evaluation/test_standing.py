@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from move37.evaluation.standing import against, best, luck_of, standings
+from move37.evaluation.standing import against, best, luck_of, standings, without_luck
 from move37.records import Noise
 from tests.move37_package import sample
 
@@ -58,3 +58,31 @@ def test_the_luck_of_the_best_agrees_with_a_simulation() -> None:
     largest = [max(rng.gauss(0, 1) for _ in range(8)) for _ in range(20_000)]
     assert luck_of(8, 1.0) == pytest.approx(statistics.mean(largest), abs=0.02)
     assert luck_of(1, 1.0) == luck_of(0, 1.0) == 0.0
+
+
+def test_the_lowest_loss_is_corrected_for_having_been_the_best_of_many() -> None:
+    found = without_luck(sample.campaign(), sample.experiments())
+    assert found is not None
+    assert found.standing.experiment.number == 4
+    assert found.corrected.screened == 5
+    assert found.corrected.raw == pytest.approx(0.05)
+    assert found.corrected.gain < found.corrected.raw
+    assert found.corrected.interval.low < found.corrected.gain < found.corrected.interval.high
+
+
+def test_a_design_that_hardly_learns_does_not_vouch_for_the_best() -> None:
+    told = [
+        sample.experiment(n, 0, f"d{n}", sample.measured(n, loss), fitness=0.5)
+        for n, loss in enumerate((2.31, 2.33, 2.30, 2.32, 2.29, 2.34), start=1)
+    ]
+    hopeless = sample.experiment(7, 0, "flat", sample.measured(7, 5.5), fitness=0.1)
+    alone, beside = (without_luck(sample.campaign(), e) for e in (told, [*told, hopeless]))
+    assert alone is not None
+    assert beside is not None
+    assert beside.corrected.gain == alone.corrected.gain < 0.8 * alone.corrected.raw
+    assert beside.corrected.screened == 7
+
+
+def test_few_designs_or_no_baseline_leave_nothing_to_correct() -> None:
+    assert without_luck(sample.campaign(), sample.experiments()[:2]) is None
+    assert without_luck(sample.campaign(measured=False), sample.experiments()) is None
