@@ -203,3 +203,10 @@ def test_a_part_that_does_not_exist_cannot_be_left_out(tmp_path: Path) -> None:
 
 def test_a_policy_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
     is_one_clear_line(move37(tmp_path, "run", "--policy", "greedy"), "--policy: ")
+
+
+@pytest.mark.parametrize(
+    "arms", ["random", "random=0.1,random=0.2", "random=x", "greedy=0.1", "random=1.5"]
+)
+def test_arms_that_mean_nothing_are_one_clear_line(tmp_path: Path, arms: str) -> None:
+    is_one_clear_line(move37(tmp_path, "run", "--arms", arms), "--arms")
