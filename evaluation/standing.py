@@ -72,8 +72,12 @@ class Standing(Value):
 def against(loss: float, seeds: int, noise: Noise) -> Against:
     """Compare a loss over `seeds` seeds with the baseline; one seed gives sd * sqrt(1 + 1/n)."""
     spread = noise.sd * math.sqrt(1 / seeds + 1 / noise.seeds)
-    quantile = float(stdtrit(max(1, noise.seeds - 1), (1 + CONFIDENCE) / 2))
-    return Against(delta=loss - noise.mean, sd=spread, limit=quantile * spread)
+    return Against(delta=loss - noise.mean, sd=spread, limit=quantile(noise) * spread)
+
+
+def quantile(noise: Noise) -> float:
+    """Return half the 95 % range of Student's t in SDs that so many seeds have told."""
+    return float(stdtrit(max(1, noise.seeds - 1), (1 + CONFIDENCE) / 2))
 
 
 def text_noise(campaign: Campaign) -> Noise | None:
@@ -121,8 +125,9 @@ class Luckless(Value):
 def without_luck(campaign: Campaign, experiments: Sequence[Experiment]) -> Luckless | None:
     """Correct the gain of the lowest loss for having been the best of so many looks.
 
-    `correct_best` over all measured designs; the interval also counts the noise of the baseline's
-    mean, which all gains share. None without a baseline or with fewer than four that learned.
+    `correct_best` over all measured designs. The interval also counts the noise of the baseline's
+    mean, which all gains share, and is Student's t, because few seeds know their own spread badly.
+    None without a baseline or with fewer than four that learned.
     """
     noise, lines = text_noise(campaign), standings(campaign, experiments)
     if noise is None or len(lines) < FEWEST:
@@ -135,9 +140,8 @@ def without_luck(campaign: Campaign, experiments: Sequence[Experiment]) -> Luckl
     if len(learned) < FEWEST:
         return None
     found = correct_best(gains[learned], sd, CONFIDENCE)
-    ours = (found.interval.high - found.interval.low) / 2
-    shared = float(norm.isf((1 - CONFIDENCE) / 2)) * noise.sd / math.sqrt(noise.seeds)
-    half = math.hypot(ours, shared)
+    ours = (found.interval.high - found.gain) / float(norm.isf((1 - CONFIDENCE) / 2))
+    half = quantile(noise) * math.hypot(ours, noise.sd / math.sqrt(noise.seeds))
     interval = Interval(low=found.gain - half, high=found.gain + half)
     place = int(learned[found.place])
     corrected = found.model_copy(

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import norm
 
+from move37.evaluation.standing import quantile
 from move37.evaluation.statistics.intervals import CONFIDENCE, Interval
 from move37.records import CampaignConfig, Estimate, Experiment, Finite, Noise, Policy, Value
 
@@ -40,7 +40,10 @@ def arm_of(config: CampaignConfig, number: int) -> Policy | None:
 
 
 class Best(Value):
-    """The best of an arm by what is believed of it, and its gain over the baseline in nats."""
+    """The best of an arm by what is believed of it, and its gain over the baseline in nats.
+
+    The interval is Student's t with the degrees of freedom of the baseline's seeds.
+    """
 
     number: int
     gain: Finite
@@ -113,7 +116,7 @@ def _standing(
         cpu_seconds=sum(e.outcome.cost.cpu_seconds for e in group if e.outcome),
         mean=float(gains.mean()) if told else None,
         mean_interval=_mean_interval(gains) if len(told) > 1 else None,
-        best=_best(told) if told else None,
+        best=_best(told, quantile(noise)) if told else None,
         at_equal=max((gain.mean for number, gain in told if number in first), default=None),
     )
 
@@ -124,8 +127,8 @@ def _mean_interval(gains: np.ndarray) -> Interval:
     return Interval(low=float(gains.mean()) - half, high=float(gains.mean()) + half)
 
 
-def _best(told: Sequence[tuple[int, Estimate]]) -> Best:
+def _best(told: Sequence[tuple[int, Estimate]], limit: float) -> Best:
     number, gain = max(told, key=lambda one: one[1].mean)
-    half = float(norm.isf((1 - CONFIDENCE) / 2)) * gain.sd
+    half = limit * gain.sd
     interval = Interval(low=gain.mean - half, high=gain.mean + half)
     return Best(number=number, gain=gain.mean, interval=interval)

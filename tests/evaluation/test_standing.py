@@ -86,3 +86,20 @@ def test_a_design_that_hardly_learns_does_not_vouch_for_the_best() -> None:
 def test_few_designs_or_no_baseline_leave_nothing_to_correct() -> None:
     assert without_luck(sample.campaign(), sample.experiments()[:2]) is None
     assert without_luck(sample.campaign(measured=False), sample.experiments()) is None
+
+
+def test_the_corrected_interval_knows_how_few_seeds_the_noise_was_told_by() -> None:
+    known = sample.campaign()
+    assert known.baseline is not None
+    noise = dict(known.baseline.noise)
+    noise["text"] = noise["text"].model_copy(update={"seeds": 2})
+    guessed = known.model_copy(
+        update={"baseline": known.baseline.model_copy(update={"noise": noise})}
+    )
+    widths = []
+    for campaign in (known, guessed):
+        found = without_luck(campaign, sample.experiments())
+        assert found is not None
+        widths.append(found.corrected.interval.high - found.corrected.gain)
+    # 12.706 SDs in place of 2.365, and a baseline's mean of two seeds in place of eight.
+    assert widths[1] > 5 * widths[0]

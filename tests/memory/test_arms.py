@@ -93,8 +93,8 @@ def test_each_arm_is_told_by_its_own_experiments() -> None:
     assert policy.best is not None
     assert policy.best.number == 5
     assert policy.best.gain == pytest.approx(0.09)
-    # The noise of the baseline's mean counts: 0.02 / sqrt(4) beside 0.01.
-    half = 1.95996 * (0.01**2 + 0.01**2) ** 0.5
+    # The noise of the baseline's mean counts: 0.02 / sqrt(4) beside 0.01; t of three degrees.
+    half = 3.18245 * (0.01**2 + 0.01**2) ** 0.5
     assert policy.best.interval.high - policy.best.gain == pytest.approx(half, rel=1e-4)
     assert policy.for_each_experiment == pytest.approx(0.09 / 4)
     assert policy.for_each_cpu_second == pytest.approx(0.09 / 6)
