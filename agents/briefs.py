@@ -9,6 +9,7 @@ from move37.records import (
     Candidate,
     Cognition,
     Effect,
+    Estimate,
     Failed,
     Judgement,
     Lesson,
@@ -52,6 +53,28 @@ class EngineerBrief(Value):
     failed: Failed
 
 
+class ForecastBrief(Value):
+    """A design before its training; no result of it is known.
+
+    `believed` is the true text loss of the parent as it is believed, `prior` that of its child by
+    descent alone. `changed` are the mechanisms added and removed (`+tag`, `-tag`), and `gains` maps
+    each such change to what earlier children that made it gained, in nats. `scoring` counts the
+    times that the same judge is asked, from 0: the order of the evidence turns with it.
+    """
+
+    seed: int
+    number: int
+    scoring: int
+    proposal: Proposal
+    parent: Candidate
+    believed: Estimate
+    prior: Estimate
+    changed: tuple[str, ...] = ()
+    gains: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    tier: str
+    noise: Noise
+
+
 class JudgeBrief(Value):
     """A measured candidate beside the baseline and its parent."""
 
@@ -89,4 +112,4 @@ class ReaderBrief(Value):
     text: str
 
 
-Brief = ResearchBrief | EngineerBrief | JudgeBrief | AnalystBrief | ReaderBrief
+Brief = ResearchBrief | EngineerBrief | ForecastBrief | JudgeBrief | AnalystBrief | ReaderBrief

@@ -30,7 +30,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from move37.agents.offline_design import engineer_turn, researcher_turn
 from move37.agents.offline_turn import Call, Done, Turn
-from move37.agents.offline_verdict import analyst_turn, judge_turn
+from move37.agents.offline_verdict import analyst_turn, forecaster_turn, judge_turn
 from move37.agents.prompting import CONTEXT_KEY
 from move37.records import content_id
 
@@ -38,6 +38,7 @@ NAME = "grammar"
 POLICIES: dict[str, Callable[[Turn], Call]] = {
     "researcher": researcher_turn,
     "engineer": engineer_turn,
+    "forecaster": forecaster_turn,
     "judge": judge_turn,
     "analyst": analyst_turn,
 }

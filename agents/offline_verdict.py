@@ -1,4 +1,4 @@
-"""How the offline model judges and learns: arithmetic on measured facts, put into sentences."""
+"""How the offline model predicts, judges and learns: arithmetic on facts, put into sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from move37.agents import grammar
-from move37.agents.briefs import AnalystBrief, JudgeBrief
+from move37.agents.briefs import AnalystBrief, ForecastBrief, JudgeBrief
 from move37.agents.offline_turn import Call, Turn
 from move37.memory.vocabulary import MECHANISMS
 from move37.records import Candidate, CurvePoint, Failed, Measured, Noise, Proposal
@@ -16,6 +16,29 @@ from move37.tools.fencing import one_line
 # of 0.0058 (laptop tier).
 GATED = 13.0
 LEAST_SD = 1e-3  # nats; below it a noise floor of few seeds is itself noise
+
+
+# --- forecast ----------------------------------------------------------------------------------
+
+
+def forecaster_turn(turn: Turn) -> Call:
+    """Predict the gain: what descent lets expect, the author's word, and earlier such changes.
+
+    Each of the first two counts as one observation beside the gains of all earlier children that
+    made one of the same changes. The answer does not depend on the order of the evidence, so this
+    judge always agrees with itself.
+    """
+    brief = ForecastBrief.model_validate(turn.brief)
+    inherited = brief.believed.mean - brief.prior.mean
+    earlier = [gain for change in brief.changed for gain in brief.gains.get(change, ())]
+    observed = [inherited, brief.proposal.expected_gain, *earlier]
+    gain = sum(observed) / len(observed)
+    sd = max(LEAST_SD, brief.prior.sd * math.sqrt(1 + 1 / len(observed)))
+    reason = (
+        f"By descent {inherited:+.4f} nats, by its author {brief.proposal.expected_gain:+.4f}; "
+        f"{len(earlier)} gains of earlier children with {', '.join(brief.changed) or 'no change'}."
+    )
+    return Call("Prediction", {"gain": gain, "sd": sd, "reason": reason[:2000]})
 
 
 # --- judge -------------------------------------------------------------------------------------

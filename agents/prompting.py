@@ -13,6 +13,7 @@ from move37.agents.briefs import (
     AnalystBrief,
     Brief,
     EngineerBrief,
+    ForecastBrief,
     JudgeBrief,
     ReaderBrief,
     ResearchBrief,
@@ -82,6 +83,8 @@ def _rendered(brief: Brief) -> tuple[str, dict[str, str]]:
             return "researcher", _research(brief)
         case EngineerBrief():
             return "engineer", _engineer(brief)
+        case ForecastBrief():
+            return "forecaster", _forecast(brief)
         case JudgeBrief():
             return "judge", _judge(brief)
         case AnalystBrief():
@@ -121,6 +124,39 @@ def _engineer(brief: EngineerBrief) -> dict[str, str]:
         "failure": show_failed(brief.failed),
         "code": code_block(brief.proposal.code),
     }
+
+
+def _forecast(brief: ForecastBrief) -> dict[str, str]:
+    """Return the values of the message before a training; every other scoring turns the order."""
+    noise = brief.noise
+    believed = (
+        f"Loss of the parent: {brief.believed.mean:.4f} ± {brief.believed.sd:.4f}; of its children "
+        f"by descent alone: {brief.prior.mean:.4f} ± {brief.prior.sd:.4f}; two runs of one design "
+        f"differ by a seed SD of {noise.sd:.4f}; the root has {noise.mean:.4f}. Nats per byte."
+    )
+    sections = [
+        f"## Design\n{_proposal(brief.proposal)}",
+        f"## Parent\n{_candidate(brief.parent, code=True)}",
+        f"## What is believed\n{believed}",
+        f"## What earlier children gained by the same changes\n{_gains(brief)}",
+        f"## Code\n{code_block(brief.proposal.code)}",
+    ]
+    ordered = sections[::-1] if brief.scoring % 2 else sections
+    return {
+        "number": str(brief.number),
+        "tier": brief.tier,
+        "evidence": "\n\n".join(ordered),
+    }
+
+
+def _gains(brief: ForecastBrief) -> str:
+    """Return a line for each change: how often it was made, and the mean gain."""
+    lines = []
+    for change in brief.changed:
+        gains = brief.gains.get(change, ())
+        told = f"mean {sum(gains) / len(gains):+.4f} nats in {len(gains)}" if gains else "not tried"
+        lines.append(f"- {one_line(change)}: {told}")
+    return "\n".join(lines) or "no mechanism was changed"
 
 
 def _judge(brief: JudgeBrief) -> dict[str, str]:

@@ -8,27 +8,46 @@ spread of true differences, so that it does not saturate.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import norm
 
+from move37.evaluation.statistics.shrinkage import posterior
 from move37.evaluation.tiers import Tier
-from move37.records import Baseline, Measured, Noise, Rubric, UserError
+from move37.records import Baseline, Estimate, Measured, Noise, Rubric, UserError
 
 LEAK_SHARE = 0.1
-JUDGE_WEIGHT = 0.1
 EFFICIENCY_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before the measurement, and beside it.
+
+    `prior` is what the design's parent lets expect of its text loss, `judge_weight` what the judge
+    has earned (`move37.memory.forecasts`).
+    """
+
+    prior: Estimate
+    judge_weight: float
 
 
 class SuspectedLeak(Exception):
     """A loss so far below the baseline that the paper's rule treats it as a leak."""
 
 
-def shrink(value: float, noise: Noise, tau: float) -> float:
-    """Posterior mean of a loss under a normal prior around the baseline.
+def shrink(measured: Measured, task: str, noise: Noise, prior: Estimate) -> Estimate:
+    """Return what is believed of a true loss once it was measured.
 
-    `x ~ N(theta, sd^2)`, `theta ~ N(mean, tau^2)`: `mean + tau^2/(tau^2 + sd^2) (x - mean)`.
+    `x ~ N(theta, sd^2 / seeds)`, `theta ~ prior` (`posterior`). The loss stands alone, not as a
+    difference at the baseline's equal seed: losses of two designs correlate too little over seeds
+    for that to be the sharper one (`benchmarks/seed_pairs.py`).
     """
-    return noise.mean + tau**2 / (tau**2 + noise.sd**2) * (value - noise.mean)
+    seeds = sum(score.task == task for score in measured.scores)
+    loss = np.array([measured.loss(task)])
+    mean, variance = posterior(loss, noise.sd**2 / seeds, prior.mean, prior.sd)
+    return Estimate(mean=float(mean[0]), sd=math.sqrt(variance[0]))
 
 
 def _sigmoid(x: float) -> float:
@@ -75,27 +94,39 @@ def efficiency(measured: Measured, baseline: Baseline) -> float:
 
 
 def calibrated_terms(
-    measured: Measured, baseline: Baseline, rubric: Rubric, tier: Tier
+    measured: Measured, baseline: Baseline, rubric: Rubric, tier: Tier, known: Known
 ) -> dict[str, float]:
-    """Gains in units of twice the spread of true differences, weighted, in [0, 1]."""
+    """Gains in units of twice the spread of true differences, weighted, in [0, 1].
+
+    Text leans towards what the parent let expect, recall towards the baseline. The weights sum to
+    1 whatever the judge has earned, so the baseline always stands at 1/2.
+    """
     terms = {}
     for task, spec in (("text", tier.text), ("recall", tier.recall)):
         noise = baseline.noise[task]
-        gain = noise.mean - shrink(measured.loss(task), noise, spec.tau)
+        prior = known.prior if task == "text" else Estimate(mean=noise.mean, sd=spec.tau)
+        gain = noise.mean - shrink(measured, task, noise, prior).mean
         terms[task] = spec.weight * float(norm.cdf(gain / (2 * spec.tau)))
     terms["efficiency"] = EFFICIENCY_WEIGHT * efficiency(measured, baseline)
-    terms["judge"] = JUDGE_WEIGHT * rubric.score
-    return terms
+    weights = tier.text.weight + tier.recall.weight + EFFICIENCY_WEIGHT
+    share = (1 - known.judge_weight) / weights
+    scaled = {name: share * value for name, value in terms.items()}
+    return scaled | {"judge": known.judge_weight * rubric.score}
 
 
 def fitness_terms(
-    mode: str, measured: Measured, baseline: Baseline, rubric: Rubric, tier: Tier
+    mode: str,
+    measured: Measured,
+    baseline: Baseline,
+    rubric: Rubric,
+    tier: Tier,
+    known: Known,
 ) -> dict[str, float]:
     """Return the weighted terms whose sum is the fitness."""
     match mode:
         case "paper":
             return paper_terms(measured, baseline, rubric)
         case "calibrated":
-            return calibrated_terms(measured, baseline, rubric, tier)
+            return calibrated_terms(measured, baseline, rubric, tier, known)
         case unknown:
             raise UserError(f"unknown fitness {unknown!r}: use paper or calibrated")

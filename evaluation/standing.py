@@ -7,15 +7,26 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import norm
 
-from move37.records import Campaign, Experiment, Finite, Measured, Noise, Value
+from move37.evaluation.statistics.intervals import Interval
+from move37.evaluation.statistics.many import Corrected, correct_best
+from move37.records import Campaign, Estimate, Experiment, Finite, Measured, Noise, Value
 
 if TYPE_CHECKING:
     from move37.evaluation.calibration.null import Null
 
 TASK = "text"
 CONFIDENCE = 0.95
+# Fewer designs say too little of their spread for the best of them to be corrected.
+FEWEST = 4
+# A design that hardly learns is not of the others' kind and must not widen their spread: so many
+# SDs below the median.
+FARTHEST = 4.0
+# The SD of a normal over its median absolute deviation.
+MAD = 1.4826
 
 Verdict = Literal["within noise", "better, not yet verified", "worse", "no baseline"]
 
@@ -41,7 +52,11 @@ class Against(Value):
 
 
 class Standing(Value):
-    """One measured candidate as a line of the leaderboard; `loss` in nats per token, held out."""
+    """One measured candidate as a line of the leaderboard; `loss` in nats per token, held out.
+
+    `estimate` is what was believed of the true loss when the candidate was judged: the loss, shrunk
+    towards what its parent let expect.
+    """
 
     experiment: Experiment
     name: str
@@ -49,6 +64,7 @@ class Standing(Value):
     seeds: int
     parameters: int
     against: Against | None
+    estimate: Estimate | None
 
     @property
     def verdict(self) -> Verdict:
@@ -59,8 +75,12 @@ class Standing(Value):
 def against(loss: float, seeds: int, noise: Noise) -> Against:
     """Compare a loss over `seeds` seeds with the baseline; one seed gives sd * sqrt(1 + 1/n)."""
     spread = noise.sd * math.sqrt(1 / seeds + 1 / noise.seeds)
-    quantile = float(stdtrit(max(1, noise.seeds - 1), (1 + CONFIDENCE) / 2))
-    return Against(delta=loss - noise.mean, sd=spread, limit=quantile * spread)
+    return Against(delta=loss - noise.mean, sd=spread, limit=quantile(noise) * spread)
+
+
+def quantile(noise: Noise) -> float:
+    """Return half the 95 % range of Student's t in SDs that so many seeds have told."""
+    return float(stdtrit(max(1, noise.seeds - 1), (1 + CONFIDENCE) / 2))
 
 
 def text_noise(campaign: Campaign) -> Noise | None:
@@ -109,6 +129,41 @@ def luck_told(tries: int, sd: float, null: Null | None) -> str:
     )
 
 
+class Luckless(Value):
+    """The lowest loss of all, and its gain once the luck of being the best is taken off."""
+
+    standing: Standing
+    corrected: Corrected
+
+
+def without_luck(campaign: Campaign, experiments: Sequence[Experiment]) -> Luckless | None:
+    """Correct the gain of the lowest loss for having been the best of so many looks.
+
+    `correct_best` over all measured designs. The interval also counts the noise of the baseline's
+    mean, which all gains share, and is Student's t, because few seeds know their own spread badly.
+    None without a baseline or with fewer than four that learned.
+    """
+    noise, lines = text_noise(campaign), standings(campaign, experiments)
+    if noise is None or len(lines) < FEWEST:
+        return None
+    gains = np.array([noise.mean - line.loss for line in lines])
+    middle = float(np.median(gains))
+    spread = max(noise.sd, MAD * float(np.median(np.abs(gains - middle))))
+    sd = noise.sd / math.sqrt(min(line.seeds for line in lines))
+    learned = np.flatnonzero(gains >= middle - FARTHEST * spread)
+    if len(learned) < FEWEST:
+        return None
+    found = correct_best(gains[learned], sd, CONFIDENCE)
+    ours = (found.interval.high - found.gain) / float(norm.isf((1 - CONFIDENCE) / 2))
+    half = quantile(noise) * math.hypot(ours, noise.sd / math.sqrt(noise.seeds))
+    interval = Interval(low=found.gain - half, high=found.gain + half)
+    place = int(learned[found.place])
+    corrected = found.model_copy(
+        update={"place": place, "interval": interval, "screened": len(lines)}
+    )
+    return Luckless(standing=lines[place], corrected=corrected)
+
+
 def _standing(experiment: Experiment, measured: Measured, noise: Noise | None) -> Standing:
     loss, seeds = measured.loss(TASK), _seeds(measured)
     return Standing(
@@ -118,6 +173,7 @@ def _standing(experiment: Experiment, measured: Measured, noise: Noise | None) -
         seeds=seeds,
         parameters=measured.size.parameters,
         against=against(loss, seeds, noise) if noise else None,
+        estimate=experiment.judgement.estimate if experiment.judgement else None,
     )
 
 

@@ -81,6 +81,8 @@ def _bind(name: str, lab_of: LabOf) -> Step:
         with structlog.contextvars.bound_contextvars(experiment=number, node=name):
             structlog.get_logger().info("node_started")
             update = _tried(node, name, state, lab) if name in ROLES else node(state, lab)
+            if name == "novelty" and update["novelty"].verdict == "new":
+                update = {**update, **_forecast({**state, **update}, lab)}
             structlog.get_logger().info("node_ended", **_noteworthy(update))
         lab.tell(number, name, "ended", _headline(state) if name == "archive" else "")
         return {**update, "number": number} if name == "select" else update
@@ -135,6 +137,15 @@ def _tried(node: Node, name: str, state: State, lab: Lab) -> State:
     except Weather as weather:
         structlog.get_logger().warning("agent_gave_up", role=name, reason=str(weather))
         return {"problem": f"{name}: {weather}"}
+
+
+def _forecast(state: State, lab: Lab) -> State:
+    """Have a new design predicted while nothing is trained; no judge, no prediction.
+
+    Here and not where training begins, so that a run that is killed in training does not ask again.
+    """
+    found = _tried(nodes.forecast, "judge", state, lab)
+    return {} if "problem" in found else found
 
 
 def _unless_given_up(following: str) -> Callable[[State], str]:

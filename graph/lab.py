@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import find_text
 from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import Tier, load_tier
+from move37.memory.arms import arm_of
 from move37.memory.cognition import CognitionBase
 from move37.memory.embedding import Embedder
 from move37.memory.lessons import LessonBase, Origin
@@ -31,6 +32,8 @@ from move37.records import (
     CampaignConfig,
     Candidate,
     CurvePoint,
+    Experiment,
+    Policy,
     Progress,
     UserError,
     experiment_id,
@@ -45,6 +48,14 @@ ROOT_FITNESS = 0.5
 
 
 @dataclass(frozen=True)
+class Notes:
+    """What one arm of a campaign has written down: its ideas and its lessons."""
+
+    motivations: Motivations
+    lessons: LessonBase
+
+
+@dataclass(frozen=True)
 class Lab:
     """One campaign's collaborators and its measured baseline."""
 
@@ -55,8 +66,7 @@ class Lab:
     baseline: Baseline
     store: Store
     cognition: CognitionBase
-    motivations: Motivations
-    lessons: LessonBase
+    arms: dict[Policy | None, Notes]
     models: dict[str, BaseChatModel]
     folder: Path
     watch: Watch
@@ -69,6 +79,19 @@ class Lab:
     def path(self, number: int) -> Path:
         """The folder of one experiment's artefacts."""
         return self.folder / experiment_id(self.config, number)
+
+    def notes(self, number: int) -> Notes:
+        """The notes of the arm that one experiment belongs to."""
+        return self.arms[arm_of(self.config, number)]
+
+    def history(self, number: int) -> list[Experiment]:
+        """What one experiment may see: those of its arm before its batch."""
+        arm = arm_of(self.config, number)
+        return [one for one in self.archived_before(number) if one.arm == arm]
+
+    def archived_before(self, number: int) -> list[Experiment]:
+        """All experiments before the batch of one, whichever arm they belong to."""
+        return self.store.experiments(self.config.name, before=self.visible_before(number))
 
     def visible_before(self, number: int) -> int:
         """The first experiment that this one may not see: those of its own batch."""
@@ -190,14 +213,20 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
             _refuse_other_evaluator(config, baseline, evaluator)
             store.set_baseline(config.name, baseline)
             done = store.experiments(config.name)
-            with (
-                open_cognition(settings, vectors) as cognition,
-                closing(_motivations(config, settings, vectors)) as motivations,
-                closing(_lessons(config, settings, baseline, vectors)) as lessons,
-            ):
+            with open_cognition(settings, vectors) as cognition, ExitStack() as stack:
                 cognition.build()
-                motivations.sync(done)
-                lessons.sync(done)
+                arms: dict[Policy | None, Notes] = {}
+                for arm in (None, *sorted(config.arms)):
+                    notes = Notes(
+                        stack.enter_context(closing(_motivations(config, settings, vectors, arm))),
+                        stack.enter_context(
+                            closing(_lessons(config, settings, baseline, vectors, arm))
+                        ),
+                    )
+                    own = [one for one in done if one.arm == arm]
+                    notes.motivations.sync(own)
+                    notes.lessons.sync(own)
+                    arms[arm] = notes
                 yield Lab(
                     config=config,
                     settings=settings,
@@ -206,8 +235,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
                     baseline=baseline,
                     store=store,
                     cognition=cognition,
-                    motivations=motivations,
-                    lessons=lessons,
+                    arms=arms,
                     models=models,
                     folder=folder,
                     watch=watch,
@@ -242,17 +270,33 @@ def own_papers(settings: Settings) -> Path:
     return settings.home / "papers"
 
 
-def _motivations(config: CampaignConfig, settings: Settings, vectors: Embedder) -> Motivations:
-    return Motivations(_chroma(settings, config.name), config.name, vectors)
+def _motivations(
+    config: CampaignConfig, settings: Settings, vectors: Embedder, arm: Policy | None
+) -> Motivations:
+    return Motivations(_chroma(settings, config.name), _own(config, arm), vectors)
 
 
 def _lessons(
-    config: CampaignConfig, settings: Settings, baseline: Baseline, vectors: Embedder
+    config: CampaignConfig,
+    settings: Settings,
+    baseline: Baseline,
+    vectors: Embedder,
+    arm: Policy | None,
 ) -> LessonBase:
+    origin = origin_of(config, baseline)
+    return LessonBase(_chroma(settings, config.name), _own(config, arm), origin, vectors)
+
+
+def _own(config: CampaignConfig, arm: Policy | None) -> str:
+    """Name the collections of an arm; no campaign's name has a slash."""
+    return f"{config.name}/{arm}" if arm else config.name
+
+
+def origin_of(config: CampaignConfig, baseline: Baseline) -> Origin:
+    """Return what a campaign's changes are told against."""
     text = baseline.noise["text"]
     tags = frozenset(ROOT_MECHANISMS.get(config.root, ()))
-    origin = Origin(loss=text.mean, mechanisms=tags, sd=text.sd, curve=baseline.curve)
-    return LessonBase(_chroma(settings, config.name), config.name, origin, vectors)
+    return Origin(loss=text.mean, mechanisms=tags, sd=text.sd, curve=baseline.curve)
 
 
 def _chroma(settings: Settings, part: str) -> str:

@@ -7,20 +7,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from move37.agents.analyst import analyse
-from move37.agents.briefs import AnalystBrief, EngineerBrief, JudgeBrief, ResearchBrief
+from move37.agents.briefs import (
+    AnalystBrief,
+    EngineerBrief,
+    ForecastBrief,
+    JudgeBrief,
+    ResearchBrief,
+)
 from move37.agents.engineer import revise
+from move37.agents.judge import forecast as predict
 from move37.agents.judge import judge as mark
 from move37.agents.researcher import propose
 from move37.arch_templates.catalog import template_source
-from move37.evaluation.fitness import SuspectedLeak, fitness_terms
+from move37.evaluation.fitness import Known, SuspectedLeak, fitness_terms, shrink
 from move37.evaluation.pruning import Plan, plan_for
 from move37.files import write_atomically
-from move37.graph.lab import ROOT_MECHANISMS, Lab, training_watch
+from move37.graph.lab import ROOT_MECHANISMS, Lab, origin_of, training_watch
 from move37.graph.state import Start, State
+from move37.memory.arms import arm_of
+from move37.memory.forecasts import RETUNED, gains_by_change, track_record
 from move37.memory.lessons import mechanism_payoffs
 from move37.memory.novelty import check_novelty, unchecked
 from move37.memory.policies import Rule, choose
 from move37.memory.pool import as_candidate
+from move37.memory.posterior import Belief, believe
 from move37.records import (
     Candidate,
     Cognition,
@@ -44,8 +54,9 @@ QUERY = "the held-out loss of a linear attention model stops falling; recall of 
 def select(state: Start, lab: Lab) -> State:
     """Choose the parent and the references from what this experiment may see."""
     number = state["number"]
-    history = _history(number, lab)
-    rule = Rule(lab.config.policy, lab.config.seed, lab.baseline.noise["text"], lab.tier.text.tau)
+    history = lab.history(number)
+    policy = arm_of(lab.config, number) or lab.config.policy
+    rule = Rule(policy, lab.config.seed, lab.baseline.noise["text"], lab.tier.text.tau)
     selection = choose(history, lab.root, number, rule)
     return {"started": time.time(), "selection": selection}
 
@@ -64,10 +75,35 @@ def novelty(state: State, lab: Lab) -> State:
     if "novelty" in lab.config.without:
         return {"novelty": unchecked(proposal)}
     before = lab.visible_before(number)
-    nearest = lab.motivations.nearest(proposal.motivation, before)
-    verdict = check_novelty(proposal, _history(number, lab), nearest, lab.root)
+    nearest = lab.notes(number).motivations.nearest(proposal.motivation, before)
+    verdict = check_novelty(proposal, lab.history(number), nearest, lab.root)
     refused = [verdict.reason] if verdict.verdict == "repeat" else []
     return {"novelty": verdict, "refused": refused}
+
+
+def forecast(state: State, lab: Lab) -> State:
+    """Let the judge say what it expects, before anything is trained; part of the node novelty."""
+    number, parent = state["number"], state["selection"].parent
+    history, belief = lab.history(number), _belief(number, lab)
+    origin = origin_of(lab.config, lab.baseline)
+    changed, _ = lab.notes(number).lessons.read(_experiment(state, lab))
+    changed = changed or (RETUNED,)
+    gains = gains_by_change(history, lab.root.loss, origin)
+    brief = ForecastBrief(
+        seed=lab.config.seed,
+        number=number,
+        scoring=0,
+        proposal=state["proposal"],
+        parent=parent,
+        believed=belief.of(parent.number),
+        prior=belief.of_child(parent.number),
+        changed=changed,
+        gains={change: gains[change] for change in changed if change in gains},
+        tier=lab.tier.purpose,
+        noise=lab.baseline.noise["text"],
+    )
+    found, uses = predict(brief, lab.models["judge"])
+    return {"forecast": found, "usage": uses}
 
 
 def evaluate(state: State, lab: Lab) -> State:
@@ -107,12 +143,21 @@ def judge(state: State, lab: Lab) -> State:
         parent=state["selection"].parent,
     )
     rubric, use = mark(brief, lab.models["judge"])
-    mode = lab.config.fitness
+    number, mode = state["number"], lab.config.fitness
+    prior = _belief(number, lab).of_child(brief.parent.number)
+    known = Known(prior, track_record(lab.archived_before(number), lab.config.seed).weight)
     try:
-        terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier)
+        terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier, known)
     except SuspectedLeak as leak:
         return {"problem": f"not scored: {leak}", "usage": [use]}
-    judgement = Judgement(mode=mode, fitness=sum(terms.values()), terms=terms, rubric=rubric)
+    judgement = Judgement(
+        mode=mode,
+        fitness=sum(terms.values()),
+        terms=terms,
+        rubric=rubric,
+        estimate=shrink(measured, "text", lab.baseline.noise["text"], prior),
+        judge_weight=known.judge_weight if mode == "calibrated" else None,
+    )
     return {"judgement": judgement, "usage": [use]}
 
 
@@ -121,17 +166,17 @@ def analyst(state: State, lab: Lab) -> State:
     if "analysis" in lab.config.without:
         return {}
     number, parent, proposal = state["number"], state["selection"].parent, state["proposal"]
-    scored = (as_candidate(e) for e in _history(number, lab) if e.parent == parent.number)
+    scored = (as_candidate(e) for e in lab.history(number) if e.parent == parent.number)
     siblings = tuple(candidate for candidate in scored if candidate)
     before = lab.visible_before(number)
-    changed, effect = lab.lessons.read(_experiment(state, lab))
+    changed, effect = lab.notes(number).lessons.read(_experiment(state, lab))
     brief = AnalystBrief(
         proposal=proposal,
         outcome=state["outcome"],
         judgement=state.get("judgement"),
         parent=parent,
         siblings=siblings[-RECENT:],
-        lessons=lab.lessons.search(proposal.motivation, before, RECENT),
+        lessons=lab.notes(number).lessons.search(proposal.motivation, before, RECENT),
         changed=changed,
         effect=effect,
         noise=lab.baseline.noise,
@@ -146,8 +191,9 @@ def archive(state: State, lab: Lab) -> State:
     folder = lab.path(experiment.number)
     if experiment.proposal:
         write_atomically(folder / "candidate.py", experiment.proposal.code)
-        lab.motivations.add(experiment)
-        lab.lessons.add(experiment)
+        notes = lab.notes(experiment.number)
+        notes.motivations.add(experiment)
+        notes.lessons.add(experiment)
     write_atomically(folder / "experiment.json", experiment.model_dump_json(indent=1))
     lab.store.archive(experiment)
     return {"archived": experiment.id}
@@ -177,30 +223,33 @@ def after_evaluate(state: State, lab: Lab) -> str:
 # --- what the nodes need -----------------------------------------------------------------------
 
 
-def _history(number: int, lab: Lab) -> list[Experiment]:
-    return lab.store.experiments(lab.config.name, before=lab.visible_before(number))
+def _belief(number: int, lab: Lab) -> Belief:
+    """What is believed of all designs that an experiment may see."""
+    noise = lab.baseline.noise["text"]
+    return believe(lab.history(number), lab.root, noise, lab.tier.text.tau)
 
 
 def _plan(number: int, lab: Lab) -> Plan | None:
     """Return what the run of this experiment is held to, from what it may see alone."""
     if not lab.config.early_stopping:
         return None
-    return plan_for(experiment_id(lab.config, number), _history(number, lab), lab.baseline)
+    return plan_for(experiment_id(lab.config, number), lab.history(number), lab.baseline)
 
 
 def workbench(number: int, lab: Lab) -> Workbench:
     """Return what the tools of this experiment act on."""
-    before = lab.visible_before(number)
+    before, arm = lab.visible_before(number), arm_of(lab.config, number)
 
     def look_up(other: int) -> Experiment | None:
-        return lab.store.experiment(lab.config.name, other) if other < before else None
+        seen = other < before and arm_of(lab.config, other) == arm
+        return lab.store.experiment(lab.config.name, other) if seen else None
 
     return Workbench(
         path=_draft(number, lab),
         check=lab.evaluator.check,
         rehearse=lambda code: lab.evaluator.rehearse(code, REHEARSAL_STEPS),
         search=None if "cognition" in lab.config.without else _search(lab),
-        recall=None if "analysis" in lab.config.without else _recall(before, lab),
+        recall=None if "analysis" in lab.config.without else _recall(number, lab),
         experiment=look_up,
         template=template_source,
     )
@@ -215,8 +264,9 @@ def _search(lab: Lab) -> Callable[[str, int, Sequence[str], int | None], tuple[C
     return search
 
 
-def _recall(before: int, lab: Lab) -> Callable[[str, int], tuple[Lesson, ...]]:
-    return lambda query, k: lab.lessons.search(query, before, k)
+def _recall(number: int, lab: Lab) -> Callable[[str, int], tuple[Lesson, ...]]:
+    before, lessons = lab.visible_before(number), lab.notes(number).lessons
+    return lambda query, k: lessons.search(query, before, k)
 
 
 def _draft(number: int, lab: Lab) -> Path:
@@ -227,10 +277,10 @@ def _draft(number: int, lab: Lab) -> Path:
 
 def _research_brief(state: State, lab: Lab) -> ResearchBrief:
     number, selection = state["number"], state["selection"]
-    history = _history(number, lab)
+    history = lab.history(number)
     refused = state.get("refused", [])
     query, out = _query(history, selection.parent), lab.config.without
-    before = lab.visible_before(number)
+    before, own = lab.visible_before(number), lab.notes(number).lessons
     return ResearchBrief(
         seed=lab.config.seed,
         number=number,
@@ -238,7 +288,7 @@ def _research_brief(state: State, lab: Lab) -> ResearchBrief:
         selection=selection,
         cognition=() if "cognition" in out else lab.cognition.search(query),
         payoffs=mechanism_payoffs(history, lab.root, ROOT_MECHANISMS.get(lab.config.root, ())),
-        lessons=() if "analysis" in out else lab.lessons.search(query, before, RECENT),
+        lessons=() if "analysis" in out else own.search(query, before, RECENT),
         failures=tuple(_failures(history)),
         refused=tuple(refused),
         tier=lab.tier.purpose,
@@ -272,10 +322,12 @@ def _experiment(state: State, lab: Lab) -> Experiment:
         status=status,
         reason=reason,
         parent=selection.parent.number,
+        arm=arm_of(lab.config, number),
         references=tuple(r.number for r in selection.references),
         selection_reason=selection.reason,
         proposal=state.get("proposal"),
         novelty=state.get("novelty"),
+        forecast=state.get("forecast"),
         outcome=state.get("outcome"),
         judgement=state.get("judgement"),
         analysis=state.get("analysis"),

@@ -7,10 +7,11 @@ from move37.agents.judge import judge as mark
 from move37.agents.models import chat_model
 from move37.evaluation.client import open_evaluator
 from move37.evaluation.data import find_text
-from move37.evaluation.fitness import SuspectedLeak, fitness_terms
+from move37.evaluation.fitness import Known, SuspectedLeak, fitness_terms, shrink
 from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import load_tier
 from move37.graph.lab import Watch, announce, measure_root, root_candidate
+from move37.memory.posterior import believe
 from move37.records import (
     Baseline,
     Failed,
@@ -57,12 +58,20 @@ def evaluate_file(
     brief = JudgeBrief(
         seed=seed, number=1, proposal=proposal, measured=outcome, baseline=baseline, parent=root
     )
+    noise = baseline.noise["text"]
+    # A file has no parent but the root, and its judge has predicted nothing yet.
+    known = Known(believe((), root, noise, scale.text.tau).of_child(root.number), judge_weight=0.0)
     try:
         rubric, _ = mark(brief, model)
-        terms = fitness_terms("calibrated", outcome, baseline, rubric, scale)
+        terms = fitness_terms("calibrated", outcome, baseline, rubric, scale, known)
     except (Weather, SuspectedLeak):
         return unjudged
     judgement = Judgement(
-        mode="calibrated", fitness=sum(terms.values()), terms=terms, rubric=rubric
+        mode="calibrated",
+        fitness=sum(terms.values()),
+        terms=terms,
+        rubric=rubric,
+        estimate=shrink(outcome, "text", noise, known.prior),
+        judge_weight=known.judge_weight,
     )
     return unjudged.model_copy(update={"judgement": judgement})

@@ -11,6 +11,7 @@ from typing import Annotated, TypedDict
 from move37.records import (
     Analysis,
     Failed,
+    Forecast,
     Judgement,
     Measured,
     Novelty,
@@ -34,6 +35,7 @@ class State(Start, total=False):
     proposal: Proposal  # researcher, engineer
     novelty: Novelty  # novelty
     refused: Annotated[list[str], operator.add]  # novelty: why earlier ideas were sent back
+    forecast: Forecast  # novelty, of what is new; missing where the judge could not be had
     outcome: Measured | Failed  # evaluate
     revisions: Annotated[list[str], operator.add]  # engineer: what each revision was asked for
     judgement: Judgement  # judge

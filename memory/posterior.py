@@ -14,9 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from move37.evaluation.statistics.intervals import Array
-from move37.evaluation.statistics.shrinkage import empirical_prior, heritability, tree_posterior
+from move37.evaluation.statistics.shrinkage import (
+    child_prior,
+    empirical_prior,
+    heritability,
+    tree_posterior,
+)
 from move37.memory.pool import REFERENCES, as_candidate
-from move37.records import Candidate, Experiment, Failed, Measured, Noise, Selection
+from move37.records import Candidate, Estimate, Experiment, Failed, Measured, Noise, Selection
 
 TASK = "text"
 # The tier's tau was measured on so many designs.
@@ -29,7 +34,8 @@ FARTHEST = 4.0
 class Belief:
     """Posterior mean and SD [N] of the true losses of `candidates`, the root first.
 
-    `barren` counts the last children of each that brought nothing, and `tau` scales that.
+    `barren` counts the last children of each that brought nothing, and `tau` scales that. All
+    designs spread as `N(mu, tau^2)`, and children keep the share `heredity` of a parent's lead.
     """
 
     candidates: tuple[Candidate, ...]
@@ -37,6 +43,26 @@ class Belief:
     sd: Array
     barren: tuple[int, ...]
     tau: float
+    mu: float
+    heredity: float
+
+    def of(self, number: int) -> Estimate:
+        """Return what is believed of one design; KeyError when it is none of these."""
+        place = self._place(number)
+        return Estimate(mean=float(self.mean[place]), sd=float(self.sd[place]))
+
+    def of_child(self, number: int) -> Estimate:
+        """Return what is believed of a child of one design before it is measured."""
+        place = self._place(number)
+        known = float(self.mean[place]), float(self.sd[place]) ** 2
+        mean, variance = child_prior(known, (self.mu, self.tau), self.heredity)
+        return Estimate(mean=mean, sd=math.sqrt(variance))
+
+    def _place(self, number: int) -> int:
+        for place, one in enumerate(self.candidates):
+            if one.number == number:
+                return place
+        raise KeyError(f"design {number} is not among those believed of")
 
 
 def believe(earlier: Sequence[Experiment], root: Candidate, noise: Noise, tau: float) -> Belief:
@@ -62,7 +88,7 @@ def believe(earlier: Sequence[Experiment], root: Candidate, noise: Noise, tau: f
     heredity = heritability(near[above], near[here], variance[above], mu, tau)
     mean, square = tree_posterior(losses, variance, parents, (mu, tau), heredity)
     barren = _barren(earlier, places, mean)
-    return Belief(candidates, mean, np.sqrt(square), barren, tau)
+    return Belief(candidates, mean, np.sqrt(square), barren, tau, mu, heredity)
 
 
 def discount(barren: int, tau: float) -> float:

@@ -52,6 +52,14 @@ from move37.records import (
     Outcome,
     Stage,
 )
+from move37.selection_view import (
+    arms_view,
+    believed_line,
+    forecast_line,
+    judge_line,
+    judge_record,
+    luck_lines,
+)
 
 if TYPE_CHECKING:
     from move37.evaluation.calibration.null import Null
@@ -114,7 +122,7 @@ def leaderboard(
     """Rank what was measured beside the baseline and its noise, or the null where it is known."""
     title = plain(f"Leaderboard of {campaign.config.name}", "bold")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("#", "loss", "against 0", "fitness", "params", "from"):
+    for column in ("#", "loss", "against 0", "believed", "fitness"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("design", overflow="fold")
     table.add_column("verdict", min_width=len("yet verified"))
@@ -123,14 +131,15 @@ def leaderboard(
     lines = standings(campaign, experiments)
     for line in lines:
         table.add_row(*_row(line))
-    return Group(table, *_caution(campaign, lines, null))
+    caution = _caution(campaign, lines, null)
+    return Group(table, *caution, *luck_lines(campaign, experiments))
 
 
 def _root_row(baseline: Baseline) -> tuple[RenderableType, ...]:
     noise = baseline.noise[TASK]
     spread = f"± {noise.sd:.4f}"
-    figures = (f"{noise.mean:.4f}", spread, f"{MIDDLE:.3f}", f"{baseline.size.parameters:,}")
-    return ("0", *figures, "", plain(baseline.name), f"{noise.seeds} seeds")
+    figures = (f"{noise.mean:.4f}", spread, "", f"{MIDDLE:.3f}")
+    return ("0", *figures, plain(baseline.name), f"{noise.seeds} seeds")
 
 
 def _row(line: Standing) -> tuple[RenderableType, ...]:
@@ -141,9 +150,8 @@ def _row(line: Standing) -> tuple[RenderableType, ...]:
         str(experiment.number),
         f"{line.loss:.4f}",
         _difference(line.against),
+        f"{line.estimate.mean:.4f}" if line.estimate else "-",
         Text(shown, style=fitness_style(fitness)),
-        f"{line.parameters:,}",
-        str(experiment.parent),
         plain(line.name),
         Text(line.verdict, style=VERDICT_STYLES.get(line.verdict, "dim")),
     )
@@ -161,7 +169,7 @@ def _caution(campaign: Campaign, lines: Sequence[Standing], null: Null | None) -
     elif noise:
         yield Text(
             "Loss in nats per byte, held out, lower is better; ± is one standard deviation of the "
-            f"noise. {luck_told(len(lines), noise.sd, null)}",
+            f"noise. {luck_told(len(lines), noise.sd, null)}{believed_line(lines)}",
             style="dim",
         )
 
@@ -235,7 +243,10 @@ def status_view(
     measured = len(standings(campaign, experiments))
     if noise and null and measured:
         facts["luck"] = luck_told(measured, noise.sd, null)
-    return Group(*_unwalled(campaign), _facts(facts))
+    if any(experiment.forecast for experiment in experiments):
+        facts["judge"] = judge_line(judge_record(campaign, experiments))
+    arms = arms_view(campaign, experiments)
+    return Group(*_unwalled(campaign), _facts(facts), *arms)
 
 
 def duration(seconds: float) -> str:
@@ -331,6 +342,12 @@ def _lineage(experiment: Experiment) -> dict[str, str]:
         terms = ", ".join(f"{k} {v:.3f}" for k, v in experiment.judgement.terms.items())
         facts["fitness"] = f"{experiment.judgement.fitness:.3f} = {terms}"
         facts["judge"] = experiment.judgement.rubric.reason
+        if known := experiment.judgement.estimate:
+            facts["believed"] = f"loss {known.mean:.4f} ± {known.sd:.4f} nats per byte"
+    if experiment.forecast:
+        facts["predicted"] = forecast_line(experiment.forecast)
+    if experiment.arm:
+        facts["arm"] = f"{experiment.arm}, a control"
     if experiment.novelty:
         facts |= _novelty(experiment.novelty)
     return facts | {f"revision {i}": text for i, text in enumerate(experiment.revisions, start=1)}

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -138,6 +138,43 @@ class Novelty(Value):
     fingerprint: str
     nearest: tuple[tuple[int, Finite], ...] = ()
     nearest_code: tuple[tuple[int, Finite], ...] = ()
+
+
+# --- predict -----------------------------------------------------------------------------------
+
+
+class Prediction(Value):
+    """What a judge expects of a design that it has not seen trained.
+
+    `gain` is the fall of held-out loss on text against what is believed of the parent, `sd` how
+    far from it the truth may lie (one standard deviation); both in nats per byte.
+    """
+
+    gain: Finite
+    sd: Finite = Field(gt=0)
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class Estimate(Value):
+    """What is believed of a true held-out loss on text: mean and SD of a normal, nats per byte."""
+
+    mean: Finite
+    sd: Finite = Field(ge=0)
+
+
+class Forecast(Value):
+    """Predictions of one design by one judge, each with the evidence in another order.
+
+    `parent` is what was believed of the parent's loss then: the gains count from its mean.
+    """
+
+    parent: Estimate
+    scorings: tuple[Prediction, ...] = Field(min_length=2)
+
+    @property
+    def gain(self) -> float:
+        """The mean of the predicted gains."""
+        return sum(one.gain for one in self.scorings) / len(self.scorings)
 
 
 # --- evaluate ----------------------------------------------------------------------------------
@@ -335,12 +372,19 @@ class Rubric(Value):
 
 
 class Judgement(Value):
-    """The number that selection uses (never the number that is claimed) and its terms."""
+    """The number that selection uses (never the number that is claimed) and its terms.
+
+    `estimate` is the loss shrunk towards what the parent let expect, and `judge_weight` what the
+    judge's marks count for; both are None in records from before they were kept, and the weight
+    where the mode fixes it.
+    """
 
     mode: Literal["paper", "calibrated"]
     fitness: Finite
     terms: dict[str, Finite]
     rubric: Rubric
+    estimate: Estimate | None = None
+    judge_weight: Finite | None = None
 
 
 # --- analyst -----------------------------------------------------------------------------------
@@ -376,13 +420,16 @@ class TokenUse(Value):
 
 
 Status = Literal["scored", "failed", "refused", "unjudged"]
+Policy = Literal["paper", "posterior", "best-of-n", "random"]
 
 
 class Experiment(Value):
     """One candidate with everything that is known of it.
 
     `scored` has a judgement; `failed` did not survive evaluation; `refused` repeated an old idea
-    or could not be proposed; `unjudged` was measured, but no judgement could be had.
+    or could not be proposed; `unjudged` was measured, but no judgement could be had. `arm` is the
+    control arm that it belongs to, None for the campaign's own policy; `forecast` is what the judge
+    expected before the training, None where none could be had.
     """
 
     id: str
@@ -391,10 +438,12 @@ class Experiment(Value):
     status: Status
     reason: str = ""
     parent: int
+    arm: Policy | None = None
     references: tuple[int, ...] = ()
     selection_reason: str = ""
     proposal: Proposal | None = None
     novelty: Novelty | None = None
+    forecast: Forecast | None = None
     outcome: Outcome | None = None
     judgement: Judgement | None = None
     analysis: Analysis | None = None
@@ -410,7 +459,6 @@ class Experiment(Value):
 
 
 Part = Literal["analysis", "cognition", "novelty"]
-Policy = Literal["paper", "posterior", "best-of-n", "random"]
 
 
 class CampaignConfig(Value):
@@ -420,7 +468,8 @@ class CampaignConfig(Value):
     side by side and the record does not depend on which of them ends first. `without` names the
     parts of the loop that are left out, to measure what they are worth. `policy` says how parents
     are chosen (`move37.memory.policies`), and `early_stopping` whether runs that lag behind earlier
-    ones are stopped (`move37.evaluation.pruning`).
+    ones are stopped (`move37.evaluation.pruning`). `arms` maps other policies to the share of
+    experiments that each takes as a control arm (`move37.memory.arms`).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -438,6 +487,7 @@ class CampaignConfig(Value):
     without: tuple[Part, ...] = ()
     policy: Policy = "posterior"
     early_stopping: bool = True
+    arms: dict[Policy, Annotated[Finite, Field(gt=0, lt=1)]] = Field(default_factory=dict)
 
     @classmethod
     def from_record(cls, stored: dict[str, Any]) -> Self:
@@ -452,6 +502,14 @@ class CampaignConfig(Value):
     def _in_one_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(sorted(set(parts)))
 
+    @model_validator(mode="after")
+    def _arms_leave_a_share(self) -> Self:
+        if self.policy in self.arms:
+            raise ValueError(f"{self.policy} is the campaign's own policy, so it can be no arm")
+        if sum(self.arms.values()) >= 1:
+            raise ValueError("the shares of the arms must leave some experiments to the policy")
+        return self
+
     @property
     def id(self) -> str:
         """Content hash of the configuration without its size, so that a campaign may grow."""
@@ -460,6 +518,7 @@ class CampaignConfig(Value):
         silent = {"experiments", "budget_seconds"} | (set() if self.without else {"without"})
         silent |= {"policy"} if self.policy == "paper" else set()
         silent |= set() if self.early_stopping else {"early_stopping"}
+        silent |= set() if self.arms else {"arms"}
         return content_id(self.model_dump(exclude=silent))
 
 

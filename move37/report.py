@@ -30,8 +30,10 @@ from move37.evaluation.standing import (
     name_of,
     standings,
     text_noise,
+    without_luck,
 )
 from move37.files import write_atomically
+from move37.memory.arms import arm_standings
 from move37.memory.use import origins, payoffs
 from move37.records import (
     Campaign,
@@ -43,6 +45,7 @@ from move37.records import (
     UserError,
     Value,
 )
+from move37.selection_view import arm_name, arm_rows, arms_caution, judge_record, luck_line
 
 if TYPE_CHECKING:
     from move37.evaluation.calibration.null import Null
@@ -100,6 +103,8 @@ def render_report(
     figures = _figures(campaign, ordered, root, top)
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page.filters["duration"] = _duration
+    arms = arm_standings(campaign.config, ordered, noise) if noise and campaign.config.arms else []
+    luckless = without_luck(campaign, ordered)
     return page.from_string(_template()).render(
         campaign=campaign,
         experiments=ordered,
@@ -111,6 +116,11 @@ def render_report(
         luck=luck_told(len(lines), noise.sd, null) if noise else "",
         names={experiment.number: name_of(experiment) for experiment in ordered} | {0: root.name},
         counts=_counts(ordered),
+        arms=[arm_name(arm) for arm in arms],
+        arm_rows=arm_rows(arms) if arms else [],
+        arms_caution=arms_caution(arms) if arms else "",
+        judged=judge_record(campaign, ordered),
+        corrected=luck_line(luckless) if luckless else "",
         failures=[e for e in ordered if e.status in ("failed", "refused", "unjudged")],
         diff=_diff(top, ordered, root) if top else [],
         spent=spent,

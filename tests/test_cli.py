@@ -211,3 +211,10 @@ def test_early_stopping_can_be_left_out(tmp_path: Path) -> None:
     # Read before anything is trained: the other mistake is named, not this option.
     wrong = move37(tmp_path, "run", "--no-early-stopping", "--fitness", "best")
     is_one_clear_line(wrong, "--fitness: ")
+
+
+@pytest.mark.parametrize(
+    "arms", ["random", "random=0.1,random=0.2", "random=x", "greedy=0.1", "random=1.5"]
+)
+def test_arms_that_mean_nothing_are_one_clear_line(tmp_path: Path, arms: str) -> None:
+    is_one_clear_line(move37(tmp_path, "run", "--arms", arms), "--arms")

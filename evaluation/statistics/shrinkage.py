@@ -131,9 +131,8 @@ def tree_posterior(
     """Posterior mean and variance [N] of true losses along a family tree.
 
     `parents[i]` is the place of i's parent, which stands before it, or None; `prior` is (mu, tau).
-    The prior of a child is `N(mu + h (t_p - mu), (1 - h^2) tau^2 + h^2 w_p)` with the posterior
-    mean `t_p` and variance `w_p` of its parent: the filtering half of the Kalman recursion (Kalman
-    1960) on a tree. News flows from parents to children only, never back.
+    Each begins from `child_prior`: the filtering half of the Kalman recursion (Kalman 1960) on a
+    tree. News flows from parents to children only, never back.
 
     Raises:
         ValueError: a parent does not stand before its child.
@@ -144,8 +143,20 @@ def tree_posterior(
         if parent is not None and not 0 <= parent < place:
             raise ValueError(f"the parent of {place} must stand before it, not at {parent}")
         known = (mu, tau**2) if parent is None else (means[parent], variances[parent])
-        centre = mu + heredity * (known[0] - mu)
-        spread = (1 - heredity**2) * tau**2 + heredity**2 * known[1]
+        centre, spread = child_prior(known, prior, heredity)
         found = posterior(observed[place], variance[place], centre, math.sqrt(spread))
         means[place], variances[place] = found
     return means, variances
+
+
+def child_prior(
+    parent: tuple[float, float], prior: tuple[float, float], heredity: float
+) -> tuple[float, float]:
+    """Mean and variance of a child's true loss before it is measured; `prior` is (mu, tau).
+
+    `N(mu + h (t_p - mu), (1 - h^2) tau^2 + h^2 w_p)` with the posterior mean `t_p` and variance
+    `w_p` of its parent.
+    """
+    mu, tau = prior
+    mean = mu + heredity * (parent[0] - mu)
+    return mean, (1 - heredity**2) * tau**2 + heredity**2 * parent[1]

@@ -54,6 +54,10 @@ def run(
     early_stopping: Annotated[
         bool, typer.Option(help="Stop runs that lag behind earlier ones; one in twenty is spared.")
     ] = True,
+    arms: Annotated[
+        str | None,
+        typer.Option(help="Control arms with their shares, such as best-of-n=0.2,random=0.1."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
 ) -> None:
     """Run a campaign of experiments, or go on with one."""
@@ -75,6 +79,7 @@ def run(
             "without": tuple(without or ()),
             "policy": policy,
             "early_stopping": early_stopping,
+            "arms": parse_arms(arms) if arms is not None else {},
         }
         config = complete(_new_config(chosen), settings)
     _run(config, settings, verbose)
@@ -141,6 +146,21 @@ def _show_end(name: str, settings: Settings) -> None:
     lines.append(f"go on      move37 run --resume --experiments {len(experiments) + 8} -c {name}")
     lines.append(f"report     move37 report -c {name}")
     typer.echo("\n".join(lines))
+
+
+def parse_arms(text: str) -> dict[str, float]:
+    """Return the share of each policy of a text such as `best-of-n=0.2,random=0.1`.
+
+    Raises:
+        UserError: it is not written like that, or names a policy twice.
+    """
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        policy, _, share = (piece.strip() for piece in part.partition("="))
+        if not policy or policy in shares or not re.fullmatch(r"\d*\.?\d+", share):
+            raise UserError(f"--arms {text}: write each policy once, as best-of-n=0.2,random=0.1")
+        shares[policy] = float(share)
+    return shares
 
 
 def parse_budget(text: str) -> float:

@@ -16,13 +16,20 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
-from move37.agents.briefs import AnalystBrief, EngineerBrief, JudgeBrief, ResearchBrief
+from move37.agents.briefs import (
+    AnalystBrief,
+    EngineerBrief,
+    ForecastBrief,
+    JudgeBrief,
+    ResearchBrief,
+)
 from move37.records import (
     Baseline,
     Candidate,
     Cognition,
     Cost,
     CurvePoint,
+    Estimate,
     Experiment,
     Failed,
     GateReport,
@@ -240,6 +247,25 @@ def research_brief(attempt: int = 0, parent: Candidate = PARENT, number: int = 3
 def engineer_brief(proposal: Proposal = PROPOSAL, failed: Failed = FAILED) -> EngineerBrief:
     """Return the brief of an engineer."""
     return EngineerBrief(seed=7, number=3, round=1, proposal=proposal, failed=failed)
+
+
+def forecast_brief(
+    gains: dict[str, tuple[float, ...]] | None = None, believed: float = 2.31
+) -> ForecastBrief:
+    """Return the brief of a judge before the training; descent promises nothing."""
+    return ForecastBrief(
+        seed=7,
+        number=3,
+        scoring=0,
+        proposal=PROPOSAL,
+        parent=PARENT,
+        believed=Estimate(mean=believed, sd=0.01),
+        prior=Estimate(mean=2.31, sd=0.04),
+        changed=("+learned-decay", "-short-convolution"),
+        gains=gains or {},
+        tier="smoke",
+        noise=NOISE["text"],
+    )
 
 
 def judge_brief(result: Measured) -> JudgeBrief:

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from move37.agents import grammar
 from move37.agents.analyst import analyse
 from move37.agents.engineer import revise
-from move37.agents.judge import judge
+from move37.agents.judge import forecast, judge
 from move37.agents.offline import HELP, OfflineModel
 from move37.agents.offline_design import _weights
 from move37.agents.prompting import message
@@ -24,6 +24,7 @@ from tests.agents.scripted import (
     analyst_brief,
     bench,
     engineer_brief,
+    forecast_brief,
     gates,
     judge_brief,
     measured,
@@ -270,3 +271,27 @@ def test_a_stream_adds_up_to_the_same_message() -> None:
 def test_a_human_message_without_a_brief_after_one_continues_it() -> None:
     talk = [message(judge_brief(measured())), HumanMessage("go on")]
     assert "performance" in MODEL.invoke(talk).text
+
+
+# --- forecast ----------------------------------------------------------------------------------
+
+
+def test_the_forecast_weighs_descent_the_authors_word_and_earlier_such_changes() -> None:
+    # Descent promises nothing and the author 0.01; three earlier children lost 0.03 each.
+    alone, _ = forecast(forecast_brief(), MODEL)
+    told, uses = forecast(forecast_brief({"+learned-decay": (-0.03, -0.03, -0.03)}), MODEL)
+    assert alone.gain == pytest.approx(0.005)
+    assert told.gain == pytest.approx((0.0 + 0.01 - 0.09) / 5)
+    assert told.scorings[0].sd < alone.scorings[0].sd
+    assert [use.role for use in uses] == ["forecaster", "forecaster"]
+
+
+def test_the_offline_judge_agrees_with_itself_whatever_the_order() -> None:
+    told, _ = forecast(forecast_brief({"+learned-decay": (0.01,)}), MODEL)
+    assert told.scorings[0] == told.scorings[1]
+
+
+def test_of_a_parent_that_was_believed_too_good_nothing_is_expected() -> None:
+    lucky, _ = forecast(forecast_brief(believed=2.21), MODEL)
+    assert lucky.gain == pytest.approx((-0.1 + 0.01) / 2)
+    assert lucky.parent.mean == 2.21

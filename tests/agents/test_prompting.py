@@ -18,6 +18,7 @@ from tests.agents.scripted import (
     NOISE,
     analyst_brief,
     engineer_brief,
+    forecast_brief,
     judge_brief,
     measured,
     research_brief,
@@ -26,6 +27,7 @@ from tests.agents.scripted import (
 BRIEFS: list[Brief] = [
     research_brief(),
     engineer_brief(),
+    forecast_brief({"+learned-decay": (0.01, 0.03)}),
     judge_brief(measured()),
     analyst_brief(measured()),
     analyst_brief(FAILED),
@@ -45,6 +47,18 @@ def test_a_brief_fills_its_document_and_comes_back_from_its_data(brief: Brief) -
     context = sent.additional_kwargs["move37"]
     assert context["role"] == role_of(brief)
     assert type(brief).model_validate(context["brief"]) == brief
+
+
+def test_the_judge_is_told_what_earlier_changes_gained_and_turns_the_evidence() -> None:
+    brief = forecast_brief({"+learned-decay": (0.01, 0.03)})
+    first = message(brief).text
+    turned = message(brief.model_copy(update={"scoring": 1})).text
+    assert "- +learned-decay: mean +0.0200 nats in 2" in first
+    assert "- -short-convolution: not tried" in first
+    assert "2.3100 ± 0.0100" in first
+    assert sorted(first.splitlines()) == sorted(turned.splitlines())
+    assert first.index("## Design") < first.index("## Code")
+    assert turned.index("## Code") < turned.index("## Design")
 
 
 def test_a_missing_name_is_an_error() -> None:

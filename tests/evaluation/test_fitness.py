@@ -6,11 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from move37.evaluation.fitness import SuspectedLeak, fitness_terms, shrink
+from move37.evaluation.fitness import Known, SuspectedLeak, fitness_terms, shrink
 from move37.evaluation.tiers import load_tier
 from move37.records import (
     Baseline,
     Cost,
+    Estimate,
     GateReport,
     GateResult,
     Measured,
@@ -54,8 +55,11 @@ def measured(text: float, recall: float = 1.0, size: Size = SIZE) -> Measured:
     )
 
 
-def fitness(mode: str, value: Measured, rubric: Rubric = MIDDLE) -> float:
-    return sum(fitness_terms(mode, value, BASELINE, rubric, TIER).values())
+KNOWN = Known(Estimate(mean=2.3, sd=TIER.text.tau), judge_weight=0.1)
+
+
+def fitness(mode: str, value: Measured, rubric: Rubric = MIDDLE, known: Known = KNOWN) -> float:
+    return sum(fitness_terms(mode, value, BASELINE, rubric, TIER, known).values())
 
 
 @pytest.mark.parametrize("mode", ["paper", "calibrated"])
@@ -71,7 +75,7 @@ def test_lower_loss_is_fitter(mode: str) -> None:
 
 
 def test_the_paper_mode_follows_its_formula() -> None:
-    terms = fitness_terms("paper", measured(2.3 * 0.95), BASELINE, MIDDLE, TIER)
+    terms = fitness_terms("paper", measured(2.3 * 0.95), BASELINE, MIDDLE, TIER, KNOWN)
     assert terms["loss"] == pytest.approx(1 / (1 + 2.718281828459045 ** (-6 * 0.5)) / 3)
     assert terms["judge"] == pytest.approx(0.5 / 3)
 
@@ -98,7 +102,40 @@ def test_what_a_candidate_tells_of_its_own_cost_can_lose_points_and_never_win_an
     assert fitness("calibrated", measured(2.3, size=honest)) < 0.5
 
 
-def test_shrinkage_leans_to_the_baseline_by_the_share_of_noise() -> None:
+def test_a_loss_leans_towards_what_its_parent_let_expect_by_the_share_of_noise() -> None:
     noise = Noise(mean=2.0, sd=0.1, seeds=8)
-    assert shrink(1.8, noise, tau=0.1) == pytest.approx(1.9)
-    assert shrink(1.8, noise, tau=100.0) == pytest.approx(1.8, abs=1e-5)
+    found = shrink(measured(1.8), "text", noise, Estimate(mean=2.0, sd=0.1))
+    assert (found.mean, found.sd) == pytest.approx((1.9, 0.1 / 2**0.5))
+    vague = shrink(measured(1.8), "text", noise, Estimate(mean=2.0, sd=100.0))
+    assert vague.mean == pytest.approx(1.8, abs=1e-5)
+
+
+def test_more_seeds_shrink_less() -> None:
+    noise, prior = Noise(mean=2.0, sd=0.1, seeds=8), Estimate(mean=2.0, sd=0.1)
+    one = measured(1.8)
+    again = one.scores[0].model_copy(update={"seed": 1})
+    two = one.model_copy(update={"scores": (*one.scores, again)})
+    assert shrink(two, "text", noise, prior).mean == pytest.approx(2.0 - 0.2 * 2 / 3)
+
+
+def test_of_two_equal_losses_the_child_of_the_better_parent_is_fitter() -> None:
+    better, worse = (Known(Estimate(mean=mean, sd=0.05), judge_weight=0.0) for mean in (2.25, 2.35))
+    value = measured(2.28)
+    assert fitness("calibrated", value, known=better) > fitness("calibrated", value, known=worse)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05, 0.3])
+def test_the_baseline_stands_at_one_half_whatever_the_judge_has_earned(weight: float) -> None:
+    known = Known(KNOWN.prior, judge_weight=weight)
+    assert fitness("calibrated", measured(2.3), known=known) == pytest.approx(0.5)
+    terms = fitness_terms("calibrated", measured(2.2), BASELINE, MIDDLE, TIER, known)
+    assert terms["judge"] == pytest.approx(weight / 2)
+
+
+def test_a_judge_that_has_earned_nothing_changes_nothing() -> None:
+    flattered = Rubric(innovation=10, complexity=10, convergence=10, performance=10, reason="wow")
+    nobody = Known(KNOWN.prior, judge_weight=0.0)
+    value = measured(2.28)
+    assert fitness("calibrated", value, flattered, nobody) == fitness(
+        "calibrated", value, MIDDLE, nobody
+    )

@@ -8,7 +8,14 @@ import statistics
 import pytest
 
 from move37.evaluation.calibration.null import Null
-from move37.evaluation.standing import against, best, luck_of, luck_told, standings
+from move37.evaluation.standing import (
+    against,
+    best,
+    luck_of,
+    luck_told,
+    standings,
+    without_luck,
+)
 from move37.records import Noise, Provenance
 from tests.move37_package import sample
 
@@ -77,3 +84,48 @@ def test_a_measured_null_takes_the_place_of_the_luck_that_noise_foretells() -> N
     assert f"-{expected.median:.4f}" in told
     assert f"-{expected.high:.4f}" in told
     assert luck_told(8, 0.5, None).endswith(f"-{luck_of(8, 0.5):.4f}.")
+
+
+def test_the_lowest_loss_is_corrected_for_having_been_the_best_of_many() -> None:
+    found = without_luck(sample.campaign(), sample.experiments())
+    assert found is not None
+    assert found.standing.experiment.number == 4
+    assert found.corrected.screened == 5
+    assert found.corrected.raw == pytest.approx(0.05)
+    assert found.corrected.gain < found.corrected.raw
+    assert found.corrected.interval.low < found.corrected.gain < found.corrected.interval.high
+
+
+def test_a_design_that_hardly_learns_does_not_vouch_for_the_best() -> None:
+    told = [
+        sample.experiment(n, 0, f"d{n}", sample.measured(n, loss), fitness=0.5)
+        for n, loss in enumerate((2.31, 2.33, 2.30, 2.32, 2.29, 2.34), start=1)
+    ]
+    hopeless = sample.experiment(7, 0, "flat", sample.measured(7, 5.5), fitness=0.1)
+    alone, beside = (without_luck(sample.campaign(), e) for e in (told, [*told, hopeless]))
+    assert alone is not None
+    assert beside is not None
+    assert beside.corrected.gain == alone.corrected.gain < 0.8 * alone.corrected.raw
+    assert beside.corrected.screened == 7
+
+
+def test_few_designs_or_no_baseline_leave_nothing_to_correct() -> None:
+    assert without_luck(sample.campaign(), sample.experiments()[:2]) is None
+    assert without_luck(sample.campaign(measured=False), sample.experiments()) is None
+
+
+def test_the_corrected_interval_knows_how_few_seeds_the_noise_was_told_by() -> None:
+    known = sample.campaign()
+    assert known.baseline is not None
+    noise = dict(known.baseline.noise)
+    noise["text"] = noise["text"].model_copy(update={"seeds": 2})
+    guessed = known.model_copy(
+        update={"baseline": known.baseline.model_copy(update={"noise": noise})}
+    )
+    widths = []
+    for campaign in (known, guessed):
+        found = without_luck(campaign, sample.experiments())
+        assert found is not None
+        widths.append(found.corrected.interval.high - found.corrected.gain)
+    # 12.706 SDs in place of 2.365, and a baseline's mean of two seeds in place of eight.
+    assert widths[1] > 5 * widths[0]

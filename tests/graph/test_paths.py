@@ -63,7 +63,10 @@ def test_the_engineer_mends_what_the_gates_refuse(lab: Lab) -> None:
     assert "G1" in experiment.revisions[0]
     assert experiment.proposal is not None
     assert experiment.proposal.revision == 1
-    assert {use.role for use in experiment.usage} == {"researcher", "engineer", "judge", "analyst"}
+    roles = {"researcher", "forecaster", "engineer", "judge", "analyst"}
+    assert {use.role for use in experiment.usage} == roles
+    # The idea was predicted once; mending its code does not ask again.
+    assert [use.role for use in experiment.usage].count("forecaster") == 2
 
 
 def test_what_cannot_be_mended_is_archived_with_its_cause(lab: Lab) -> None:
@@ -99,3 +102,36 @@ def test_a_judge_that_cannot_be_had_leaves_the_measurement_unjudged(lab: Lab) ->
     assert experiment.status == "unjudged"
     assert isinstance(experiment.outcome, Measured)
     assert experiment.fitness is None
+    assert experiment.forecast is None
+
+
+def test_a_judge_that_answers_once_only_has_predicted_nothing(lab: Lab) -> None:
+    once = calls("Prediction", gain=0.01, sd=0.02, reason="a guess")
+    marks = {"innovation": 5, "complexity": 5, "convergence": 5, "performance": 5, "reason": "r"}
+    asked_again = [ConnectionError("gone")] * 5
+    judge = Scripted(script=[once, *asked_again, calls("Rubric", **marks)])
+    experiment = run(lab, judge=judge)
+    assert experiment.forecast is None
+    assert experiment.status in ("scored", "unjudged")
+
+
+def test_a_design_is_predicted_twice_without_its_result_and_with_the_evidence_turned(
+    lab: Lab,
+) -> None:
+    script = [calls("Prediction", gain=gain, sd=0.02, reason="a guess") for gain in (0.01, 0.03)]
+    marks = {"innovation": 5, "complexity": 5, "convergence": 5, "performance": 5, "reason": "r"}
+    judge = Scripted(script=[*script, calls("Rubric", **marks)])
+    experiment = run(lab, judge=judge)
+    assert experiment.forecast is not None
+    assert [one.gain for one in experiment.forecast.scorings] == [0.01, 0.03]
+    assert experiment.forecast.gain == pytest.approx(0.02)
+    asked = [str(messages[-1].content) for messages in judge.seen[:2]]
+    places = [
+        [text.index(title) for title in ("## Design", "## Parent", "## Code")] for text in asked
+    ]
+    assert places[0] == sorted(places[0])
+    assert places[1] == sorted(places[1], reverse=True)
+    assert isinstance(experiment.outcome, Measured)
+    assert not [text for text in asked if f"{experiment.outcome.loss():.4f}" in text]
+    assert experiment.judgement is not None
+    assert experiment.judgement.judge_weight == 0.0

@@ -13,8 +13,10 @@ from move37.records import (
     Candidate,
     Cost,
     CurvePoint,
+    Estimate,
     Experiment,
     Failed,
+    Forecast,
     GateReport,
     GateResult,
     Judgement,
@@ -22,6 +24,8 @@ from move37.records import (
     Noise,
     Novelty,
     Outcome,
+    Policy,
+    Prediction,
     Proposal,
     Provenance,
     Rubric,
@@ -249,3 +253,29 @@ def experiments() -> list[Experiment]:
         experiment(7, 4, "repeat", None, status="refused", reason="repeats experiment 4"),
         experiment(8, 5, "unjudged_decay", measured(8, 2.401), status="unjudged"),
     ]
+
+
+def with_arms() -> tuple[Campaign, list[Experiment]]:
+    """The same campaign with a control arm, predictions, and what was believed of each loss."""
+    plain = campaign()
+    shares: dict[Policy, float] = {"best-of-n": 0.25}
+    config = plain.config.model_copy(update={"arms": shares})
+    told = []
+    for one in experiments():
+        # Both scorings say the same of the first designs and differ a little from then on.
+        guess = [
+            Prediction(gain=0.01 * one.number + wobble, sd=0.03, reason=HOSTILE)
+            for wobble in (0.0, 0.001)
+        ]
+        parent = Estimate(mean=2.312, sd=0.012)
+        judged = one.judgement
+        if judged is not None and one.outcome is not None and one.outcome.kind == "measured":
+            known = Estimate(mean=(one.outcome.loss() + 2.312) / 2, sd=0.014)
+            judged = judged.model_copy(update={"estimate": known, "judge_weight": 0.0})
+        changes = {
+            "arm": "best-of-n" if one.number in (2, 5) else None,
+            "forecast": Forecast(parent=parent, scorings=tuple(guess)) if one.outcome else None,
+            "judgement": judged,
+        }
+        told.append(one.model_copy(update=changes))
+    return plain.model_copy(update={"config": config}), told

@@ -68,6 +68,39 @@ def test_figures_are_never_cut_in_a_narrow_terminal() -> None:
     assert "…" not in text
 
 
+def test_beside_each_loss_stands_what_is_believed_and_the_best_is_corrected() -> None:
+    text = shown(display.leaderboard(*sample.with_arms()))
+    lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
+    assert "2.2870" in lines["4"]
+    words = " ".join(text.split())
+    assert "Believed: the loss shrunk towards what its parent let expect, ± 0.0140." in words
+    assert "lowest loss, #4, gained +0.0500 as measured; without the luck of the best of 5" in words
+
+
+def test_the_status_shows_the_arms_side_by_side_and_the_judges_record() -> None:
+    text = shown(display.status_view(*sample.with_arms()), width=80)
+    assert "…" not in text
+    lines = {line.split("  ")[0].strip(): line for line in text.splitlines() if line.strip()}
+    assert "posterior" in lines["arm"]
+    assert "best-of-n (control)" in lines["arm"]
+    assert re.search(r"2 of 6 .*2 of 2", lines["scored"])
+    assert re.search(r"\+0\.0250 #4 .*\+0\.0205 #5", lines["best gain"])
+    assert "best of first 2" in text
+    assert "retest reliability" in text
+    assert "weight 0.000" in text
+    plain = shown(display.status_view(sample.campaign(), sample.experiments()))
+    assert "control" not in plain
+    assert "reliability" not in plain
+
+
+def test_one_experiment_shows_its_arm_its_prediction_and_what_is_believed() -> None:
+    found, told = sample.with_arms()
+    text = shown(display.experiment_view(found, told[4], sample.ROOT_CODE), width=200)
+    assert "best-of-n, a control" in text
+    assert "gain over its parent +0.0500 ± 0.0300, +0.0510 ± 0.0300 nats" in text
+    assert "loss 2.2915 ± 0.0140 nats per byte" in text
+
+
 def test_the_tree_starts_at_the_root_template_and_keeps_failures() -> None:
     text = shown(display.family_tree(sample.campaign(), sample.experiments()))
     assert text.startswith("0 delta_net  2.3120 ± 0.0190")

@@ -78,6 +78,19 @@ def test_what_was_stopped_early_is_told_as_that_with_what_it_saved() -> None:
     assert "1 runs stopped early; 0 spared by lot" in found.words
 
 
+def test_arms_the_judges_record_and_the_corrected_gain_have_their_place() -> None:
+    campaign, told = sample.with_arms()
+    words = Page(render_report(campaign, told, sample.root())).words
+    for fact in ("arm best-of-n 25 %", "best-of-n (control)", "2 of 6", "best of first 2"):
+        assert fact in words
+    for fact in ("The judge", "retest reliability", "outcomes of 7 predictions", "2.2870 ± 0.0140"):
+        assert fact in words
+    assert "without the luck of the best of 5" in words
+    assert "Before the training the judge expected a gain of +0.0405 nats" in words
+    assert "The judge" not in page().words
+    assert "(control)" not in page().words
+
+
 def test_every_section_is_there() -> None:
     words = page().words
     for title in ("Family tree", "Over experiments", "Training", "Leaderboard", "Cost"):
