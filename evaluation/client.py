@@ -22,6 +22,13 @@ from move37.evaluation.isolation.obtain import Isolation, Mode
 from move37.evaluation.server import Call, Opening
 from move37.evaluation.skills.results import SkillOutcome, SkillRun
 from move37.evaluation.tiers import Tier
+from move37.evaluation.verification.trial import (
+    Counted,
+    CountOutcome,
+    Setup,
+    Trial,
+    TrialOutcome,
+)
 from move37.records import (
     Baseline,
     CurvePoint,
@@ -39,6 +46,8 @@ ADMISSION: TypeAdapter[Admitted | Failed] = TypeAdapter(
     Annotated[Admitted | Failed, Field(discriminator="kind")]
 )
 SKILL_OUTCOME: TypeAdapter[SkillRun | Failed] = TypeAdapter(SkillOutcome)
+TRIAL_OUTCOME: TypeAdapter[Trial | Failed] = TypeAdapter(TrialOutcome)
+COUNT_OUTCOME: TypeAdapter[Counted | Failed] = TypeAdapter(CountOutcome)
 Answer = dict[str, Any]
 Answers = queue.SimpleQueue[Answer]
 
@@ -99,6 +108,15 @@ class EvaluatorProcess:
         """Train one source on one skill and score it; policy and gates came before."""
         told = self._ask(what="skill", source=source, skill=name, seed=seed)
         return SKILL_OUTCOME.validate_python(told)
+
+    def trial(self, source: str, seed: int, setup: Setup) -> Trial | Failed:
+        """Train one source on text at a size and rate, score it and audit the weights."""
+        told = self._ask(what="trial", source=source, seed=seed, setup=setup)
+        return TRIAL_OUTCOME.validate_python(told)
+
+    def count(self, source: str, setup: Setup) -> Counted | Failed:
+        """Count the values in the weights of one source at a size."""
+        return COUNT_OUTCOME.validate_python(self._ask(what="count", source=source, setup=setup))
 
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""

@@ -74,6 +74,9 @@ class Account:
     peak_bytes: int = 0
     step_seconds: dict[str, float] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
+    # Of the scoring box: CPU time for one position of all its rows, and how many these were.
+    decode_seconds: float = 0.0
+    decode_rows: int = 0
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -184,6 +187,15 @@ class Evaluator:
             source, seed=0
         )
 
+    def train_text(self, run: Run) -> tuple[TaskScore, GateReport, bytes]:
+        """Train on text, score and audit: what follows policy and gates once these were passed.
+
+        Raises:
+            BoxFailure: there is no loss to be had.
+        """
+        weights = self._train(run, "text")
+        return *self._score(run, "text", weights), weights
+
     def _measure(self, run: Run) -> Measured | Failed:
         checked = _run_gates(run.source, self._nursery, run.account)
         report = checked.report
@@ -272,6 +284,8 @@ class Evaluator:
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             logits = scoring.stream_logits(box, job, weights, inputs)
         run.account.add_usage(box)
+        run.account.decode_rows = len(inputs)
+        run.account.decode_seconds = box.usage.cpu_seconds / inputs.shape[1]
         losses = data.token_losses(logits, rows.tokens)
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             found = audit.audit(box, trained, inputs, logits)
