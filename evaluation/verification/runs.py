@@ -71,7 +71,7 @@ class Bench:
 
     def trial(self, job: Job) -> Trial | Failed:
         """Return one trial, from this machine's cache where it is known."""
-        path = self.folder / f"trial-{self._key(job)}.json"
+        path = self.path_of(job)
         with FileLock(f"{path}.lock"):
             try:
                 return Trial.model_validate_json(path.read_text())
@@ -88,6 +88,9 @@ class Bench:
         found = self.evaluator.count(source, setup)
         return found.parameters if isinstance(found, Counted) else found
 
-    def _key(self, job: Job) -> str:
+    def path_of(self, job: Job) -> Path:
+        """Return the file of a trial: its name hangs on everything that its loss hangs on."""
         provenance = self.evaluator.provenance.model_dump()
-        return content_id(provenance, job.source, job.setup.model_dump(), job.seed, length=24)
+        setup = job.setup.model_dump()
+        key = content_id(provenance, job.source, setup, job.seed, length=24)
+        return self.folder / f"trial-{key}.json"
