@@ -112,4 +112,20 @@ class ReaderBrief(Value):
     text: str
 
 
-Brief = ResearchBrief | EngineerBrief | ForecastBrief | JudgeBrief | AnalystBrief | ReaderBrief
+class AblationBrief(Value):
+    """A measured design and the mechanism to take out of it; `root` is the template's code."""
+
+    proposal: Proposal
+    mechanism: str
+    root: str
+
+
+Brief = (
+    ResearchBrief
+    | EngineerBrief
+    | ForecastBrief
+    | JudgeBrief
+    | AnalystBrief
+    | ReaderBrief
+    | AblationBrief
+)

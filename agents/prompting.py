@@ -10,6 +10,7 @@ from string import Template
 from langchain_core.messages import HumanMessage
 
 from move37.agents.briefs import (
+    AblationBrief,
     AnalystBrief,
     Brief,
     EngineerBrief,
@@ -91,6 +92,8 @@ def _rendered(brief: Brief) -> tuple[str, dict[str, str]]:
             return "analyst", _analyst(brief)
         case ReaderBrief():
             return "reader", _reader(brief)
+        case AblationBrief():
+            return "ablation", _ablation(brief)
 
 
 def _research(brief: ResearchBrief) -> dict[str, str]:
@@ -207,6 +210,17 @@ def _reader(brief: ReaderBrief) -> dict[str, str]:
         "families": ", ".join(FAMILIES),
         "tags": "\n".join(tags),
         "text": fence(brief.text, "paper", TEXT_LIMIT),
+    }
+
+
+def _ablation(brief: AblationBrief) -> dict[str, str]:
+    """Return the values of the message that asks for a design without one mechanism."""
+    return {
+        "mechanism": one_line(brief.mechanism, 200),
+        "meaning": MECHANISMS.get(brief.mechanism, "as the motivation describes it"),
+        "proposal": _proposal(brief.proposal),
+        "code": code_block(brief.proposal.code),
+        "root": code_block(brief.root),
     }
 
 

@@ -23,6 +23,13 @@ from move37.evaluation.pruning import Plan
 from move37.evaluation.server import Call, Opening
 from move37.evaluation.skills.results import SkillOutcome, SkillRun
 from move37.evaluation.tiers import Tier
+from move37.evaluation.verification.trial import (
+    Counted,
+    CountOutcome,
+    Setup,
+    Trial,
+    TrialOutcome,
+)
 from move37.records import (
     Baseline,
     CurvePoint,
@@ -41,6 +48,8 @@ ADMISSION: TypeAdapter[Admitted | Failed] = TypeAdapter(
     Annotated[Admitted | Failed, Field(discriminator="kind")]
 )
 SKILL_OUTCOME: TypeAdapter[SkillRun | Failed] = TypeAdapter(SkillOutcome)
+TRIAL_OUTCOME: TypeAdapter[Trial | Failed] = TypeAdapter(TrialOutcome)
+COUNT_OUTCOME: TypeAdapter[Counted | Failed] = TypeAdapter(CountOutcome)
 Answer = dict[str, Any]
 Answers = queue.SimpleQueue[Answer]
 
@@ -107,6 +116,15 @@ class EvaluatorProcess:
         """Train one source on text and score it; policy and gates are the caller's."""
         told = self._ask(what="text", source=source, seed=seed)
         return (Failed if "kind" in told else TaskScore).model_validate(told)
+
+    def trial(self, source: str, seed: int, setup: Setup) -> Trial | Failed:
+        """Train one source on text at a size and rate, score it and audit the weights."""
+        told = self._ask(what="trial", source=source, seed=seed, setup=setup)
+        return TRIAL_OUTCOME.validate_python(told)
+
+    def count(self, source: str, setup: Setup) -> Counted | Failed:
+        """Count the values in the weights of one source at a size."""
+        return COUNT_OUTCOME.validate_python(self._ask(what="count", source=source, setup=setup))
 
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""

@@ -78,6 +78,9 @@ class Account:
     step_seconds: dict[str, float] = field(default_factory=dict)
     forms: dict[str, Form] = field(default_factory=dict)
     would_stop: str = ""
+    # Of the scoring box: CPU time for one position of all its rows, and how many these were.
+    decode_seconds: float = 0.0
+    decode_rows: int = 0
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -194,12 +197,21 @@ class Evaluator:
         """Train on text, score and audit; the walls hold whatever passed policy and gates."""
         run = Run(source, seed, None, ignore)
         try:
-            score, audited = self._score(run, "text", self._train(run, "text"))
+            score, audited, _ = self.train_text(run)
         except BoxFailure as failure:
             return _failed(failure, run.account)
         if not audited.passed:
             return _audit_failure(GateReport(gates=(), seconds=0.0), audited, run.account)
         return score
+
+    def train_text(self, run: Run) -> tuple[TaskScore, GateReport, bytes]:
+        """Train on text, score and audit: what follows policy and gates once these were passed.
+
+        Raises:
+            BoxFailure: there is no loss to be had.
+        """
+        weights = self._train(run, "text")
+        return *self._score(run, "text", weights), weights
 
     def _measure(self, run: Run) -> Measured | Failed:
         checked = _run_gates(run.source, self._nursery, run.account)
@@ -302,6 +314,8 @@ class Evaluator:
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             logits = scoring.stream_logits(box, job, weights, inputs)
         run.account.add_usage(box)
+        run.account.decode_rows = len(inputs)
+        run.account.decode_seconds = box.usage.cpu_seconds / inputs.shape[1]
         losses = data.token_losses(logits, rows.tokens)
         with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
             found = audit.audit(box, trained, inputs, logits)

@@ -24,6 +24,7 @@ from move37.evaluation.isolation.obtain import Mode, open_nursery
 from move37.evaluation.pruning import Plan
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
+from move37.evaluation.verification.trial import Setup, TrialJudge
 from move37.records import Baseline, CurvePoint, UserError, Value
 
 
@@ -36,7 +37,10 @@ class Opening(Value):
 
 
 class Call(Value):
-    """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on."""
+    """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on.
+
+    `setup` is the size and rate of a trial.
+    """
 
     id: int
     what: str
@@ -46,6 +50,7 @@ class Call(Value):
     seed: int = 0
     steps: int = 0
     skill: str = ""
+    setup: Setup | None = None
     baseline: Baseline | None = None
     plan: Plan | None = None
 
@@ -59,12 +64,14 @@ class Server:
         nursery: Nursery,
         evaluator: Evaluator | None,
         skills: SkillJudge | None,
+        trials: TrialJudge | None,
     ) -> None:
         self._out = out
         self._lock = threading.Lock()
         self._nursery = nursery
         self._evaluator = evaluator
         self._skills = skills
+        self._trials = trials
 
     def tell(self, **message: object) -> None:
         """Write one line; a peer that is gone is noticed by the reader."""
@@ -94,7 +101,7 @@ class Server:
                 call.source, self._nursery, every=call.every, white_noise=call.white_noise
             )
             return report.model_dump(mode="json")
-        if self._evaluator is None or self._skills is None:
+        if self._evaluator is None or self._skills is None or self._trials is None:
             raise ValueError("opened without a tier, so there is nothing to train at")
         if call.what == "admit":
             return self._evaluator.admit(call.source).model_dump(mode="json")
@@ -104,12 +111,19 @@ class Server:
             return self._evaluator.text(call.source, call.seed).model_dump(mode="json")
         if call.what == "rehearse":
             return self._evaluator.rehearse(call.source, call.steps).model_dump(mode="json")
+        if call.setup is not None:
+            return self._trial(call, self._trials, call.setup)
 
         def watch(event: str, point: CurvePoint, total: int) -> None:
             self.tell(id=call.id, event=event, point=point.model_dump(), total=total)
 
         outcome = self._evaluator.evaluate(call.source, call.seed, call.baseline, watch, call.plan)
         return outcome.model_dump(mode="json")
+
+    def _trial(self, call: Call, trials: TrialJudge, setup: Setup) -> dict[str, Any]:
+        if call.what == "count":
+            return trials.count(call.source, setup).model_dump(mode="json")
+        return trials.run(call.source, call.seed, setup).model_dump(mode="json")
 
 
 def main() -> None:
@@ -119,12 +133,13 @@ def main() -> None:
     opening = Opening.model_validate_json(lines.readline())
     try:
         with open_nursery(opening.mode) as (nursery, isolation):
-            evaluator = skills = None
+            evaluator = skills = trials = None
             if opening.tier:
                 corpus = load_corpus(opening.text)
                 evaluator = Evaluator(opening.tier, corpus, nursery)
                 skills = SkillJudge(opening.tier, corpus, nursery)
-            server = Server(out, nursery, evaluator, skills)
+                trials = TrialJudge(opening.tier, corpus, nursery)
+            server = Server(out, nursery, evaluator, skills, trials)
             provenance = evaluator.provenance.model_dump() if evaluator else None
             server.tell(isolation=isolation.model_dump(), provenance=provenance)
             with ThreadPoolExecutor(max_workers=64) as pool:

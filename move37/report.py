@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -101,11 +101,9 @@ def render_report(
     lines = standings(campaign, ordered)
     spent = [spent_on(experiment) for experiment in ordered]
     figures = _figures(campaign, ordered, root, top)
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    page.filters["duration"] = _duration
     arms = arm_standings(campaign.config, ordered, noise) if noise and campaign.config.arms else []
     luckless = without_luck(campaign, ordered)
-    return page.from_string(_template()).render(
+    return template("report.html.j2").render(
         campaign=campaign,
         experiments=ordered,
         root=root,
@@ -136,8 +134,20 @@ def render_report(
     )
 
 
-def _template() -> str:
-    return files("move37").joinpath("report.html.j2").read_text(encoding="utf-8")
+def template(name: str) -> Template:
+    """Return a page of this package; everything that is put into it is escaped."""
+    pages = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        loader=FunctionLoader(_page),
+    )
+    pages.filters["duration"] = _duration
+    return pages.get_template(name)
+
+
+def _page(name: str) -> str:
+    return files("move37").joinpath(name).read_text(encoding="utf-8")
 
 
 def content_policy(*scripts: str) -> str:

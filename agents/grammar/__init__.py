@@ -9,6 +9,7 @@ from move37.agents.grammar.genome import (
     size_of_space,
     valid,
 )
+from move37.agents.grammar.reduction import reductions, told
 from move37.agents.grammar.render import equation, parse, render
 from move37.agents.grammar.variation import (
     Change,
@@ -33,9 +34,11 @@ __all__ = [
     "mechanisms",
     "mutate",
     "parse",
+    "reductions",
     "render",
     "repair",
     "sample",
     "size_of_space",
+    "told",
     "valid",
 ]

@@ -204,15 +204,16 @@ def describe(change: Change) -> str:
     main, *others = change.edits
     case = MENDED if change.kind == "repair" else _case(main)
     link = "With it: " if change.kind == "mutation" else "Also: "
-    also = f" {link}{'; '.join(_edit(edit) for edit in others)}." if others else ""
-    return f"{opening}{_sentence(_edit(main))} {case}{also}"
+    also = f" {link}{'; '.join(edit_words(edit) for edit in others)}." if others else ""
+    return f"{opening}{_sentence(edit_words(main))} {case}{also}"
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _edit(edit: Edit) -> str:
+def edit_words(edit: Edit) -> str:
+    """Return one edit in words, such as `adds the value residual`."""
     title = TITLES[edit.field]
     if _absent(edit.old):
         value = "" if edit.new is True else f": {_phrase(edit.field, edit.new)}"

@@ -8,7 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from move37.cli import calibrating, cognition, judging, looking, machine, running, skills
+from move37.cli import (
+    calibrating,
+    cognition,
+    judging,
+    looking,
+    machine,
+    running,
+    skills,
+    verifying,
+)
 from move37.cli.common import EXIT_USER
 from move37.records import UserError
 
@@ -30,6 +39,8 @@ for command in (
     judging.templates,
     skills.skills,
     calibrating.calibrate,
+    verifying.verify,
+    verifying.reproduce,
     machine.doctor,
 ):
     app.command()(command)

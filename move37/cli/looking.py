@@ -38,7 +38,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one experiment: motivation, lineage, gates, curves, code diff against the parent."""
-    from move37.display import console, experiment_view
+    from move37.cli.verifying import verdict_lines
+    from move37.display import console, experiment_view, plain
 
     settings = load_settings()
     with open_store(settings) as store:
@@ -55,6 +56,8 @@ def show(
         return
     parent = _parent_code(found, experiments, experiment)
     console().print(experiment_view(found, experiment, parent))
+    for line in verdict_lines(settings, found.config.name, experiment.number):
+        console().print(plain(line))
 
 
 def tree(campaign: CampaignName = None) -> None:
