@@ -148,6 +148,11 @@ class Evaluator:
             isolation=tier_name(self._nursery.raised),
         )
 
+    @property
+    def text_shape(self) -> dict[str, object]:
+        """Shape of the model that is trained on text."""
+        return self._shape(self.tier.text)
+
     def evaluate(
         self,
         source: str,
@@ -183,6 +188,15 @@ class Evaluator:
         return Evaluator(_shortened(self.tier, steps), self._corpus, self._nursery).evaluate(
             source, seed=0
         )
+
+    def train_text(self, run: Run) -> tuple[TaskScore, GateReport, bytes]:
+        """Train on text, score and audit: what follows policy and gates once these were passed.
+
+        Raises:
+            BoxFailure: there is no loss to be had.
+        """
+        weights = self._train(run, "text")
+        return *self._score(run, "text", weights), weights
 
     def _measure(self, run: Run) -> Measured | Failed:
         checked = _run_gates(run.source, self._nursery, run.account)

@@ -23,6 +23,7 @@ from move37.evaluation.isolation.nursery import Nursery, NurseryLost, Stopped
 from move37.evaluation.isolation.obtain import Mode, open_nursery
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
+from move37.evaluation.zero_shot.judge import BenchmarkJudge
 from move37.records import Baseline, CurvePoint, UserError, Value
 
 
@@ -35,7 +36,10 @@ class Opening(Value):
 
 
 class Call(Value):
-    """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on."""
+    """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on.
+
+    `tasks` and `limit` are for benchmarks.
+    """
 
     id: int
     what: str
@@ -45,6 +49,8 @@ class Call(Value):
     seed: int = 0
     steps: int = 0
     skill: str = ""
+    tasks: tuple[str, ...] = ()
+    limit: int = 0
     baseline: Baseline | None = None
 
 
@@ -57,12 +63,14 @@ class Server:
         nursery: Nursery,
         evaluator: Evaluator | None,
         skills: SkillJudge | None,
+        benchmarks: BenchmarkJudge | None,
     ) -> None:
         self._out = out
         self._lock = threading.Lock()
         self._nursery = nursery
         self._evaluator = evaluator
         self._skills = skills
+        self._benchmarks = benchmarks
 
     def tell(self, **message: object) -> None:
         """Write one line; a peer that is gone is noticed by the reader."""
@@ -81,6 +89,8 @@ class Server:
             self.tell(id=call.id, stopped=True)
         except NurseryLost:
             self.tell(id=call.id, lost=True)
+        except UserError as error:
+            self.tell(id=call.id, refused=str(error))
         except BaseException:  # noqa: BLE001 - the top of this process: the caller raises it again
             self.tell(id=call.id, bug=traceback.format_exc())
         else:
@@ -98,6 +108,8 @@ class Server:
             return self._evaluator.admit(call.source).model_dump(mode="json")
         if call.what == "skill":
             return self._skills.run(call.source, call.skill, call.seed).model_dump(mode="json")
+        if call.tasks:
+            return self._benchmarked(call)
         if call.what == "rehearse":
             return self._evaluator.rehearse(call.source, call.steps).model_dump(mode="json")
 
@@ -107,6 +119,15 @@ class Server:
         outcome = self._evaluator.evaluate(call.source, call.seed, call.baseline, watch)
         return outcome.model_dump(mode="json")
 
+    def _benchmarked(self, call: Call) -> dict[str, Any]:
+        if self._benchmarks is None:
+            raise ValueError("opened without a tier, so there is nothing to train at")
+        if call.what == "prepare":
+            found = self._benchmarks.prepare(call.tasks, call.limit)
+            return {"tasks": [items.model_dump() for items in found]}
+        run = self._benchmarks.run(call.source, call.seed, call.tasks, call.limit)
+        return run.model_dump(mode="json")
+
 
 def main() -> None:
     """Open what the first line asks for, say what was obtained, and answer until the end."""
@@ -115,12 +136,13 @@ def main() -> None:
     opening = Opening.model_validate_json(lines.readline())
     try:
         with open_nursery(opening.mode) as (nursery, isolation):
-            evaluator = skills = None
+            evaluator = skills = benchmarks = None
             if opening.tier:
                 corpus = load_corpus(opening.text)
                 evaluator = Evaluator(opening.tier, corpus, nursery)
                 skills = SkillJudge(opening.tier, corpus, nursery)
-            server = Server(out, nursery, evaluator, skills)
+                benchmarks = BenchmarkJudge(evaluator, corpus, nursery)
+            server = Server(out, nursery, evaluator, skills, benchmarks)
             provenance = evaluator.provenance.model_dump() if evaluator else None
             server.tell(isolation=isolation.model_dump(), provenance=provenance)
             with ThreadPoolExecutor(max_workers=64) as pool:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from move37.cli import cognition, judging, looking, machine, running, skills
+from move37.cli import benchmarking, cognition, judging, looking, machine, running, skills
 from move37.cli.common import EXIT_USER
 from move37.records import UserError
 
@@ -29,6 +29,7 @@ for command in (
     judging.evaluate,
     judging.templates,
     skills.skills,
+    benchmarking.benchmark,
     machine.doctor,
 ):
     app.command()(command)
