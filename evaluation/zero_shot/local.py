@@ -8,7 +8,9 @@ place does that one follow most likely? Only the passage differs between the cho
 WinoGrande, because a small model thinks `)` the likeliest bracket whatever was opened.
 
 Passages lie apart from each other, or one row of a batch would tell what comes next in another.
-Answers are as frequent at each place, so a blind guess gets the chance level: 1/4 and 1/3.
+Answers are as frequent at each place, so a blind guess gets the chance level: 1/4 and 1/3. In the
+standard library one passage in twenty stands word for word in a training file too (licences,
+tables, copied functions); all designs see the same ones.
 """
 
 from __future__ import annotations
@@ -197,4 +199,7 @@ def _last_open(passage: str) -> int | None:
 
 def _line_start(text: str, place: int) -> int:
     """Return the first beginning of a line at or behind a place."""
-    return place if place == 0 or text[place - 1] == "\n" else text.find("\n", place) + 1
+    if place == 0 or text[place - 1] == "\n":
+        return place
+    found = text.find("\n", place)
+    return len(text) if found < 0 else found + 1
