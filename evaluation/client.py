@@ -30,6 +30,8 @@ from move37.evaluation.verification.trial import (
     Trial,
     TrialOutcome,
 )
+from move37.evaluation.zero_shot.harness import hub_environment
+from move37.evaluation.zero_shot.results import BenchmarkOutcome, BenchmarkRun, TaskItems
 from move37.records import (
     Baseline,
     CurvePoint,
@@ -50,6 +52,7 @@ ADMISSION: TypeAdapter[Admitted | Failed] = TypeAdapter(
 SKILL_OUTCOME: TypeAdapter[SkillRun | Failed] = TypeAdapter(SkillOutcome)
 TRIAL_OUTCOME: TypeAdapter[Trial | Failed] = TypeAdapter(TrialOutcome)
 COUNT_OUTCOME: TypeAdapter[Counted | Failed] = TypeAdapter(CountOutcome)
+BENCHMARK_OUTCOME: TypeAdapter[BenchmarkRun | Failed] = TypeAdapter(BenchmarkOutcome)
 Answer = dict[str, Any]
 Answers = queue.SimpleQueue[Answer]
 
@@ -126,6 +129,18 @@ class EvaluatorProcess:
         """Count the values in the weights of one source at a size."""
         return COUNT_OUTCOME.validate_python(self._ask(what="count", source=source, setup=setup))
 
+    def prepare(self, tasks: tuple[str, ...], limit: int) -> list[TaskItems]:
+        """Load benchmark tasks and say what would be asked; UserError for what is not there."""
+        told = self._ask(what="prepare", source="", tasks=tasks, limit=limit)
+        return [TaskItems.model_validate(items) for items in told["tasks"]]
+
+    def benchmark(
+        self, source: str, seed: int, tasks: tuple[str, ...], limit: int
+    ) -> BenchmarkRun | Failed:
+        """Train one source on text and ask it benchmark tasks; policy and gates came before."""
+        told = self._ask(what="benchmark", source=source, seed=seed, tasks=tasks, limit=limit)
+        return BENCHMARK_OUTCOME.validate_python(told)
+
     def rehearse(self, source: str, steps: int) -> Measured | Failed:
         """Take one source through everything with a few steps only: does it run at all?"""
         return OUTCOME.validate_python(self._ask(what="rehearse", source=source, steps=steps))
@@ -171,6 +186,8 @@ class EvaluatorProcess:
                 watch(told["event"], CurvePoint.model_validate(told["point"]), told["total"])
             elif "bug" in told:
                 raise RuntimeError(f"the evaluating process failed:\n{told['bug']}")
+            elif "refused" in told:
+                raise UserError(told["refused"])
             elif self._stopped.is_set() or "stopped" in told:
                 raise Stopped
             else:
@@ -183,7 +200,7 @@ class EvaluatorProcess:
             self._process = subprocess.Popen(
                 [sys.executable, *module],
                 pass_fds=[theirs.fileno()],
-                env=clean_environment(os.environ),
+                env=clean_environment(os.environ) | hub_environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C is for the orchestrator, which then ends this in order.
                 start_new_session=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sysconfig
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,16 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training and held-out text as bytes; split by file."""
+    """Training and held-out text as bytes; split by file.
+
+    `alphabet` [256] gives the number that stands for each byte; no box is ever told.
+    """
 
     name: str
     train: Array
     held_out: Array
     digest: str
+    alphabet: Array = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ def encipher(corpus: Corpus) -> Corpus:
     """
     permutation = np.random.default_rng(secret_number(corpus, "alphabet")).permutation(256)
     alphabet = permutation.astype(np.uint8)
-    return replace(corpus, train=alphabet[corpus.train], held_out=alphabet[corpus.held_out])
+    train, held_out = alphabet[corpus.train], alphabet[corpus.held_out]
+    return replace(corpus, train=train, held_out=held_out, alphabet=alphabet)
 
 
 def recall_batches(seed: int, size: tuple[int, int, int], vocabulary: int) -> Batches:

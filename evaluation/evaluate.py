@@ -156,6 +156,11 @@ class Evaluator:
             isolation=tier_name(self._nursery.raised),
         )
 
+    @property
+    def text_shape(self) -> dict[str, object]:
+        """Shape of the model that is trained on text."""
+        return self._shape(self.tier.text)
+
     def evaluate(
         self,
         source: str,

@@ -8,6 +8,8 @@ score, taken at every position, and it is the only loss that is ranked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from move37.evaluation import data
@@ -25,13 +27,29 @@ def stream_logits(box: Box, job: dict[str, object], weights: bytes, tokens: Arra
         BoxFailure: the candidate raised, ran out of time, or returned NaN.
     """
     rows, length = tokens.shape
-    shape = (rows, vocabulary_of(job))
-    logits = np.empty((rows, length, shape[1]), np.float32)
-    box.send({**job, "op": "stream", "length": length}, [np.frombuffer(weights, np.uint8)])
+    logits = np.empty((rows, length, vocabulary_of(job)), np.float32)
+    advance = open_stream(box, job, weights, (rows, length))
     for position in range(length):
-        box.send_array(tokens[:, position].astype(np.uint16))
-        logits[:, position] = box.receive_array(shape, "<f4")
+        logits[:, position] = advance(tokens[:, position])
     return logits
+
+
+def open_stream(
+    box: Box, job: dict[str, object], weights: bytes, size: tuple[int, int]
+) -> Callable[[Array], Array]:
+    """Load the weights; return what maps the next tokens [R] to logits [R, V] in float32.
+
+    `size` is (R, T): the function may be called T times, and fewer if the box ends before.
+    """
+    rows, length = size
+    shape = (rows, vocabulary_of(job))
+    box.send({**job, "op": "stream", "length": length}, [np.frombuffer(weights, np.uint8)])
+
+    def advance(tokens: Array) -> Array:
+        box.send_array(tokens.astype(np.uint16))
+        return box.receive_array(shape, "<f4")
+
+    return advance
 
 
 def vocabulary_of(job: dict[str, object]) -> int:

@@ -14,7 +14,9 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import IO, Any
 
 from move37.evaluation.data import load_corpus
@@ -25,7 +27,9 @@ from move37.evaluation.pruning import Plan
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
 from move37.evaluation.verification.trial import Setup, TrialJudge
-from move37.records import Baseline, CurvePoint, UserError, Value
+from move37.evaluation.zero_shot.judge import BenchmarkJudge
+from move37.evaluation.zero_shot.results import TaskItems
+from move37.records import Baseline, CurvePoint, Failed, Measured, UserError, Value
 
 
 class Opening(Value):
@@ -39,7 +43,7 @@ class Opening(Value):
 class Call(Value):
     """One request; `steps` is for a rehearsal, `skill` names what a run of a skill trains on.
 
-    `setup` is the size and rate of a trial.
+    `setup` is the size and rate of a trial; `tasks` and `limit` are for benchmarks.
     """
 
     id: int
@@ -51,27 +55,36 @@ class Call(Value):
     steps: int = 0
     skill: str = ""
     setup: Setup | None = None
+    tasks: tuple[str, ...] = ()
+    limit: int = 0
     baseline: Baseline | None = None
     plan: Plan | None = None
 
 
-class Server:
-    """Answers calls side by side, each in a thread."""
+@dataclass(frozen=True)
+class Judges:
+    """What trains and scores at one tier on one corpus."""
 
-    def __init__(
-        self,
-        out: IO[str],
-        nursery: Nursery,
-        evaluator: Evaluator | None,
-        skills: SkillJudge | None,
-        trials: TrialJudge | None,
-    ) -> None:
+    evaluator: Evaluator
+    skills: SkillJudge
+    trials: TrialJudge
+    benchmarks: BenchmarkJudge
+
+
+class Prepared(Value):
+    """What benchmark tasks would ask."""
+
+    tasks: tuple[TaskItems, ...]
+
+
+class Server:
+    """Answers calls side by side, each in a thread; without judges there are only the gates."""
+
+    def __init__(self, out: IO[str], nursery: Nursery, judges: Judges | None) -> None:
         self._out = out
         self._lock = threading.Lock()
         self._nursery = nursery
-        self._evaluator = evaluator
-        self._skills = skills
-        self._trials = trials
+        self._judges = judges
 
     def tell(self, **message: object) -> None:
         """Write one line; a peer that is gone is noticed by the reader."""
@@ -90,6 +103,8 @@ class Server:
             self.tell(id=call.id, stopped=True)
         except NurseryLost:
             self.tell(id=call.id, lost=True)
+        except UserError as error:
+            self.tell(id=call.id, refused=str(error))
         except BaseException:  # noqa: BLE001 - the top of this process: the caller raises it again
             self.tell(id=call.id, bug=traceback.format_exc())
         else:
@@ -97,33 +112,56 @@ class Server:
 
     def _outcome(self, call: Call) -> dict[str, Any]:
         if call.what == "check":
-            report = check(
+            found: Value = check(
                 call.source, self._nursery, every=call.every, white_noise=call.white_noise
             )
-            return report.model_dump(mode="json")
-        if self._evaluator is None or self._skills is None or self._trials is None:
+        elif self._judges is None:
             raise ValueError("opened without a tier, so there is nothing to train at")
-        if call.what == "admit":
-            return self._evaluator.admit(call.source).model_dump(mode="json")
-        if call.what == "skill":
-            return self._skills.run(call.source, call.skill, call.seed).model_dump(mode="json")
-        if call.what == "text":
-            return self._evaluator.text(call.source, call.seed).model_dump(mode="json")
-        if call.what == "rehearse":
-            return self._evaluator.rehearse(call.source, call.steps).model_dump(mode="json")
-        if call.setup is not None:
-            return self._trial(call, self._trials, call.setup)
+        elif call.what == "evaluate":
+            found = self._evaluate(self._judges.evaluator, call)
+        else:
+            found = ANSWERS[call.what](self._judges, call)
+        return found.model_dump(mode="json")
 
+    def _evaluate(self, evaluator: Evaluator, call: Call) -> Measured | Failed:
         def watch(event: str, point: CurvePoint, total: int) -> None:
             self.tell(id=call.id, event=event, point=point.model_dump(), total=total)
 
-        outcome = self._evaluator.evaluate(call.source, call.seed, call.baseline, watch, call.plan)
-        return outcome.model_dump(mode="json")
+        return evaluator.evaluate(call.source, call.seed, call.baseline, watch, call.plan)
 
-    def _trial(self, call: Call, trials: TrialJudge, setup: Setup) -> dict[str, Any]:
-        if call.what == "count":
-            return trials.count(call.source, setup).model_dump(mode="json")
-        return trials.run(call.source, call.seed, setup).model_dump(mode="json")
+
+def _setup(call: Call) -> Setup:
+    assert call.setup is not None
+    return call.setup
+
+
+def _prepare(judges: Judges, call: Call) -> Prepared:
+    return Prepared(tasks=tuple(judges.benchmarks.prepare(call.tasks, call.limit)))
+
+
+ANSWERS: dict[str, Callable[[Judges, Call], Value]] = {
+    "admit": lambda judges, call: judges.evaluator.admit(call.source),
+    "rehearse": lambda judges, call: judges.evaluator.rehearse(call.source, call.steps),
+    "text": lambda judges, call: judges.evaluator.text(call.source, call.seed),
+    "skill": lambda judges, call: judges.skills.run(call.source, call.skill, call.seed),
+    "trial": lambda judges, call: judges.trials.run(call.source, call.seed, _setup(call)),
+    "count": lambda judges, call: judges.trials.count(call.source, _setup(call)),
+    "prepare": _prepare,
+    "benchmark": lambda judges, call: judges.benchmarks.run(
+        call.source, call.seed, call.tasks, call.limit
+    ),
+}
+
+
+def _judges(tier: Tier, text: str | None, nursery: Nursery) -> Judges:
+    corpus = load_corpus(text)
+    evaluator = Evaluator(tier, corpus, nursery)
+    return Judges(
+        evaluator,
+        SkillJudge(tier, corpus, nursery),
+        TrialJudge(tier, corpus, nursery),
+        BenchmarkJudge(evaluator, corpus, nursery),
+    )
 
 
 def main() -> None:
@@ -133,14 +171,10 @@ def main() -> None:
     opening = Opening.model_validate_json(lines.readline())
     try:
         with open_nursery(opening.mode) as (nursery, isolation):
-            evaluator = skills = trials = None
-            if opening.tier:
-                corpus = load_corpus(opening.text)
-                evaluator = Evaluator(opening.tier, corpus, nursery)
-                skills = SkillJudge(opening.tier, corpus, nursery)
-                trials = TrialJudge(opening.tier, corpus, nursery)
-            server = Server(out, nursery, evaluator, skills, trials)
-            provenance = evaluator.provenance.model_dump() if evaluator else None
+            tier = opening.tier
+            judges = _judges(tier, opening.text, nursery) if tier else None
+            server = Server(out, nursery, judges)
+            provenance = judges.evaluator.provenance.model_dump() if judges else None
             server.tell(isolation=isolation.model_dump(), provenance=provenance)
             with ThreadPoolExecutor(max_workers=64) as pool:
                 for line in lines:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from move37.cli import (
+    benchmarking,
     calibrating,
     cognition,
     judging,
@@ -41,6 +42,7 @@ for command in (
     calibrating.calibrate,
     verifying.verify,
     verifying.reproduce,
+    benchmarking.benchmark,
     machine.doctor,
 ):
     app.command()(command)
