@@ -113,10 +113,12 @@ def _figures(
 ) -> dict[str, Figure]:
     names = (certificate.subject.name, "matched twin", certificate.root_name)
     arms = (result.candidate, result.twin, result.baseline)
-    labelled = list(zip(names, ("accent", "accent-2", "quiet"), arms, strict=True))
+    labelled = zip(names, ("accent", "accent-2", "quiet"), arms, strict=True)
     curves = [
         _curve(certificate, result, arm) | {"name": html.escape(name), "meta": colour}
         for name, colour, arm in labelled
+        # A twin that is the baseline itself would hide it.
+        if arm is not result.twin or arm.setup != result.baseline.setup
     ]
     return {"gains": _gain_figure(result, rows), "curves": _curve_figure(curves)}
 

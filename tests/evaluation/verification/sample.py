@@ -15,7 +15,7 @@ from move37.evaluation.verification.certificate import (
     Subject,
     this_machine,
 )
-from move37.evaluation.verification.claim import claim
+from move37.evaluation.verification.claim import claim, least_gain
 from move37.evaluation.verification.compare import (
     Arm,
     Comparison,
@@ -36,7 +36,6 @@ TIER = load_tier("smoke")
 SEEDS = seeds_of()
 PLAIN = Setup(hidden=32, expansion=2.0)
 TWIN = Setup(hidden=32, expansion=2.5, factor=3.0)
-LEAST = 0.04
 
 
 def trial(seed: int, loss: float, setup: Setup = PLAIN, parameters: int = 27_712) -> Trial:
@@ -71,6 +70,7 @@ def losses(gain: float, size: float, noise: float = 0.005) -> tuple[Array, Array
 
 def comparison(gain: float = 0.1, size: float = 0.0) -> Comparison:
     candidate, twin, baseline = losses(gain, size)
+    sigma = float(baseline.std(ddof=1))
     rows = ((CODE, PLAIN, candidate), (ROOT, TWIN, twin), (ROOT, PLAIN, baseline))
     tried = (Tuned(factor=1.0, loss=2.9), NotTuned(factor=3.0, reason="train: diverged"))
     return Comparison(
@@ -79,14 +79,14 @@ def comparison(gain: float = 0.1, size: float = 0.0) -> Comparison:
         baseline=Arm(program=code_hash(ROOT), setup=PLAIN, parameters=27_712, decode_ms=1.5),
         candidate_tuning=Tuning(best=1.0, tried=tried),
         twin_tuning=Tuning(best=3.0, tried=tried),
-        claim=claim(candidate, twin, baseline, LEAST),
+        claim=claim(candidate, twin, baseline, least_gain(sigma, TIER.least)),
         split=Split(
             size=paired_gain(twin, baseline),
             tuning=paired_gain(twin, twin),
             idea=paired_gain(candidate, twin),
             own_tuning=paired_gain(candidate, candidate),
         ),
-        sigma=0.01,
+        sigma=sigma,
         state_bytes=6336,
         baseline_state_bytes=6336,
         trials=tuple(

@@ -66,12 +66,42 @@ def test_one_altered_number_is_refused_wherever_it_stands(tmp_path: Path) -> Non
 def test_a_claim_that_its_own_trials_do_not_bear_out_is_refused(tmp_path: Path) -> None:
     fields = written(tmp_path / "c.json", sample.certificate(sample.comparison(gain=0.0)))
     claimed = written(tmp_path / "d.json", sample.certificate(sample.comparison(gain=0.1)))
+    claimed["result"]["claim"]["least"] = fields["result"]["claim"]["least"]
     fields["result"]["claim"] = claimed["result"]["claim"]
     fields["verdict"] = "discovery"
     fields["hash"] = seal(fields)
     (tmp_path / "forged.json").write_text(json.dumps(fields))
     with pytest.raises(UserError, match="its own trials say"):
         read_certificate(tmp_path / "forged.json")
+
+
+def test_a_verdict_or_a_least_gain_of_ones_own_is_refused(tmp_path: Path) -> None:
+    original = written(tmp_path / "c.json", sample.certificate(sample.comparison(gain=0.0)))
+    assert original["verdict"] != "discovery"
+    for change in ({"verdict": "discovery"}, {"tier": original["tier"] | {"least": 1.0}}):
+        fields = original | change
+        fields["hash"] = seal(fields)
+        (tmp_path / "forged.json").write_text(json.dumps(fields))
+        with pytest.raises(UserError, match="its own trials say"):
+            read_certificate(tmp_path / "forged.json")
+
+
+def test_a_discovery_taken_back_among_many_claims_is_a_certificate_too(tmp_path: Path) -> None:
+    told = sample.certificate()
+    result = told.result
+    assert isinstance(result, Comparison)
+    back = result.claim.model_copy(update={"verdict": "promising"})
+    changed = {
+        "verdict": "promising",
+        "result": result.model_copy(update={"claim": back}),
+        "claims": 30,
+    }
+    among_many = told.model_copy(update=changed).sealed()
+    written(tmp_path / "c.json", among_many)
+    assert read_certificate(tmp_path / "c.json") == among_many
+    written(tmp_path / "c.json", among_many.model_copy(update={"claims": 1}).sealed())
+    with pytest.raises(UserError, match="its own trials say discovery"):
+        read_certificate(tmp_path / "c.json")
 
 
 @pytest.mark.parametrize(
