@@ -17,7 +17,7 @@ from move37.evaluation.client import EvaluatorProcess
 from move37.evaluation.skills.results import SkillRun
 from move37.evaluation.skills.settings import load_skill_settings
 from move37.files import write_atomically
-from move37.records import Failed, Finite, TaskScore, Value, content_id
+from move37.records import Failed, Finite, TaskScore, UserError, Value, content_id
 
 
 class Job(NamedTuple):
@@ -42,7 +42,7 @@ class Runs:
     """Runs of one evaluator, side by side, each from the cache where it is known.
 
     A run is written when it ends, so that a calibration that was killed goes on where it was. A
-    failure is not kept: it may have been one of time or memory.
+    failure is not kept: it may have been one of memory.
     """
 
     def __init__(
@@ -58,7 +58,11 @@ class Runs:
         self._ended = ended
 
     def all(self, jobs: Sequence[Job]) -> dict[Job, Run | Failed]:
-        """Return what came of each job; a job that stands there twice is done once."""
+        """Return what came of each job; a job that stands there twice is done once.
+
+        Raises:
+            UserError: the machine was too busy for one of them.
+        """
         needed = list(dict.fromkeys(jobs))
         with ThreadPoolExecutor(self._slots) as pool:
             try:
@@ -70,7 +74,11 @@ class Runs:
                 raise
 
     def one(self, job: Job) -> Run | Failed:
-        """Return one run."""
+        """Return one run.
+
+        Raises:
+            UserError: the machine was too busy for it.
+        """
         path = self._path(job)
         with FileLock(f"{path}.lock"):
             cached = _read(path)
@@ -90,6 +98,12 @@ class Runs:
         else:
             found = self._evaluator.skill(job.source, job.metric, job.seed)
         if isinstance(found, Failed):
+            if found.stage == "timeout":
+                # Every design here is known to end in time: this says something of the machine.
+                raise UserError(
+                    f"a run on {job.metric} did not end in time ({found.reason}): the machine is "
+                    "too busy; give the same command again, what ended is kept"
+                )
             return found
         seconds = time.monotonic() - start
         return Run(metric=job.metric, seed=job.seed, loss=found.loss, seconds=seconds)

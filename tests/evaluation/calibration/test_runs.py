@@ -14,7 +14,7 @@ from move37.evaluation.calibration.pairs import PAIRS, source_of
 from move37.evaluation.calibration.runs import Job, Run, Runs, seconds_a_run
 from move37.evaluation.client import open_evaluator
 from move37.evaluation.tiers import load_tier
-from move37.records import Failed
+from move37.records import Failed, UserError
 
 SMOKE = load_tier("smoke")
 
@@ -52,6 +52,16 @@ def test_a_run_is_made_once_and_kept_and_a_failure_is_not(tmp_path: Path) -> Non
     assert torn.loss == kept_before.loss
     assert seconds_a_run(tmp_path, "smoke") == torn.seconds
     assert seconds_a_run(tmp_path, "laptop") is None
+
+
+def test_a_run_without_time_is_the_fault_of_the_machine(tmp_path: Path) -> None:
+    hurried = SMOKE.model_copy(update={"seconds": 1})
+    stuck = source_of("no mixing").replace("o = v", "while True: o = v")
+    with open_evaluator("auto", hurried) as evaluator:
+        runs = Runs(evaluator, tmp_path, 1, Ended())
+        with pytest.raises(UserError, match="did not end in time"):
+            runs.all([Job(stuck, "text", 0)])
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.mark.slow
