@@ -59,11 +59,12 @@ def saving(experiments: Sequence[Experiment], baseline: Baseline) -> Saving:
 
 def told(found: Saving) -> str:
     """Return a saving in one sentence."""
-    text = f"{found.share:.0%} of {found.planned:,} training steps saved: {found.pruned} runs "
-    text += f"stopped early; {found.spared} spared by lot"
+    saved = f"{found.share:.0%} of {found.planned:,} training steps saved"
+    text = f"{saved}; runs stopped early: {found.pruned}; spared by lot: {found.spared}"
     if not found.spared:
         return text
-    return text + f", {found.would_stop} of them to be stopped, {found.lost} in the top quarter"
+    of_them = f"{found.would_stop} would have been stopped and {found.lost} of these ended"
+    return f"{text}, of which {of_them} in the top quarter"
 
 
 def _steps(curve: Sequence[CurvePoint]) -> int:

@@ -58,11 +58,11 @@ def test_the_sentence_has_the_saving_and_what_the_spared_ones_say() -> None:
     full = baseline.model_copy(update={"curve": curve()})
     runs = [ended(1, 2.1, Spared(reason="r")), broken(2, "pruned", 15)]
     assert told(saving(runs, full)) == (
-        "43% of 200 training steps saved: 1 runs stopped early; 1 spared by lot, "
-        "1 of them to be stopped, 1 in the top quarter"
+        "43% of 200 training steps saved; runs stopped early: 1; spared by lot: 1, of which "
+        "1 would have been stopped and 1 of these ended in the top quarter"
     )
     assert told(saving([ended(1, 2.1)], full)) == (
-        "0% of 100 training steps saved: 0 runs stopped early; 0 spared by lot"
+        "0% of 100 training steps saved; runs stopped early: 0; spared by lot: 0"
     )
 
 

@@ -201,7 +201,7 @@ def test_a_spared_run_says_why_it_would_have_been_stopped() -> None:
 
 def test_the_status_says_what_early_stopping_saved() -> None:
     text = shown(display.status_view(sample.campaign(), sample.experiments()))
-    assert "0 runs stopped early; 0 spared by lot" in " ".join(text.split())
+    assert "runs stopped early: 0; spared by lot: 0" in " ".join(text.split())
     off = sample.campaign()
     config = off.config.model_copy(update={"early_stopping": False})
     text = shown(display.status_view(off.model_copy(update={"config": config}), []))

@@ -75,7 +75,7 @@ def test_what_was_stopped_early_is_told_as_that_with_what_it_saved() -> None:
     found = page([*sample.experiments(), one])
     assert "stopped early" in found.words
     assert "failed at pruned" not in found.words
-    assert "1 runs stopped early; 0 spared by lot" in found.words
+    assert "runs stopped early: 1; spared by lot: 0" in found.words
 
 
 def test_arms_the_judges_record_and_the_corrected_gain_have_their_place() -> None:
