@@ -15,14 +15,16 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, Any
 
-from move37.evaluation.data import load_corpus
+from move37.evaluation.data import check_length, load_corpus
 from move37.evaluation.evaluate import Evaluator, check
 from move37.evaluation.isolation.nursery import Nursery, NurseryLost, Stopped
 from move37.evaluation.isolation.obtain import Mode, open_nursery
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
+from move37.evaluation.training import require_cuda
 from move37.records import Baseline, CurvePoint, UserError, Value
 
 
@@ -32,6 +34,7 @@ class Opening(Value):
     mode: Mode
     tier: Tier | None = None
     text: str | None = None
+    cache: Path | None = None
 
 
 class Call(Value):
@@ -117,7 +120,10 @@ def main() -> None:
         with open_nursery(opening.mode) as (nursery, isolation):
             evaluator = skills = None
             if opening.tier:
-                corpus = load_corpus(opening.text)
+                corpus = load_corpus(opening.text, opening.tier, opening.cache)
+                check_length(corpus, opening.tier)
+                if opening.tier.device == "cuda":
+                    require_cuda(nursery)
                 evaluator = Evaluator(opening.tier, corpus, nursery)
                 skills = SkillJudge(opening.tier, corpus, nursery)
             server = Server(out, nursery, evaluator, skills)

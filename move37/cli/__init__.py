@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from move37.cli import cognition, judging, looking, machine, running, skills
+from move37.cli import cognition, judging, looking, machine, running, skills, tiers
 from move37.cli.common import EXIT_USER
 from move37.records import UserError
 
@@ -30,6 +30,7 @@ for command in (
     judging.templates,
     skills.skills,
     machine.doctor,
+    tiers.tiers,
 ):
     app.command()(command)
 app.add_typer(cognition.app, name="cognition")
