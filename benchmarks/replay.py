@@ -76,7 +76,7 @@ def replay(runs: Sequence[Run], rule: Rule, orders: int) -> Replay:
 def _stop(plan: Plan, run: Run) -> int | None:
     """Return the step at which a run is stopped, if it is."""
     steps = sorted({check.step for check in plan.checks})
-    return next((step for step in steps if reason_to_stop(plan, run.losses[:step])), None)
+    return next((step for step in steps if reason_to_stop(plan, list(run.losses[:step]))), None)
 
 
 def top_of(runs: Sequence[Run], score: Array) -> list[int]:

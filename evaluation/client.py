@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from move37.evaluation.data.prepare import prepare
+from move37.evaluation.estimate import require
 from move37.evaluation.evaluate import Admitted, Watcher, ignore
 from move37.evaluation.isolation.nursery import NurseryLost, Stopped, clean_environment
 from move37.evaluation.isolation.obtain import Isolation, Mode
@@ -43,6 +45,7 @@ from move37.records import (
     TaskScore,
     UserError,
 )
+from move37.settings import load_settings
 
 END_SECONDS = 10.0
 OUTCOME: TypeAdapter[Measured | Failed] = TypeAdapter(Outcome)
@@ -253,12 +256,17 @@ def _listen(lines: Iterator[str], waiting: dict[int, Answers]) -> None:
 def open_evaluator(
     mode: Mode, tier: Tier | None = None, text: str | None = None
 ) -> Iterator[EvaluatorProcess]:
-    """Start an evaluating process for as long as the context lasts.
+    """Start an evaluating process for as long as the context lasts; prepare its data before.
 
     Raises:
-        UserError: the text cannot be read, or the machine cannot isolate as asked.
+        UserError: the tier cannot run here, the text or the dataset cannot be read, or the
+            machine cannot isolate as asked.
     """
-    evaluator = EvaluatorProcess(Opening(mode=mode, tier=tier, text=text))
+    cache = load_settings().cache.expanduser().absolute()
+    if tier is not None:
+        require(tier)
+        prepare(tier, text, cache)
+    evaluator = EvaluatorProcess(Opening(mode=mode, tier=tier, text=text, cache=cache))
     try:
         yield evaluator
     finally:

@@ -23,10 +23,10 @@ from typing import Literal, get_args
 import safetensors
 
 from move37.arch_templates.catalog import op_names
-from move37.evaluation import audit, data, policy, pruning, scoring
+from move37.evaluation import audit, data, policy, pruning, scoring, sizes, training
 from move37.evaluation.gates import ladder as gates
 from move37.evaluation.isolation import protocol
-from move37.evaluation.isolation.nursery import Box, BoxFailure, Limits, Nursery
+from move37.evaluation.isolation.nursery import Box, BoxFailure, Nursery
 from move37.evaluation.isolation.walls import tier_name
 from move37.evaluation.standing import TASK
 from move37.evaluation.tiers import Task, Tier
@@ -40,13 +40,13 @@ from move37.records import (
     GateResult,
     Measured,
     Provenance,
+    Runtime,
     Size,
     Spared,
     TaskScore,
     Value,
 )
 
-WEIGHT_LIMIT = 256 << 20
 # A loss over that of a uniform guess by this share after the warm-up will not come back.
 DIVERGED = 1.1
 # Half the baseline's loss at the same step of the same data: no known design comes near.
@@ -81,6 +81,7 @@ class Account:
     # Of the scoring box: CPU time for one position of all its rows, and how many these were.
     decode_seconds: float = 0.0
     decode_rows: int = 0
+    runtime: Runtime = field(default_factory=Runtime)
 
     def add_usage(self, box: Box) -> None:
         """Add what a box that ended has used."""
@@ -143,6 +144,8 @@ class Evaluator:
         self.tier = tier
         self._corpus = corpus
         self._nursery = nursery
+        self._limits = training.limits_of(tier, sizes.memory_bytes(tier))
+        self._weight_limit = training.weight_limit(sizes.parameters(tier)[0])
 
     @property
     def provenance(self) -> Provenance:
@@ -155,11 +158,6 @@ class Evaluator:
             machine=machine_name(),
             isolation=tier_name(self._nursery.raised),
         )
-
-    @property
-    def text_shape(self) -> dict[str, object]:
-        """Shape of the model that is trained on text."""
-        return self._shape(self.tier.text)
 
     def evaluate(
         self,
@@ -249,6 +247,7 @@ class Evaluator:
             provenance=self.provenance,
             forms=run.account.forms,
             spared=Spared(reason=run.account.would_stop) if run.plan and run.plan.spared else None,
+            runtime=run.account.runtime,
         )
 
     def _claims(self, run: Run, scores: list[TaskScore], mixer_parameters: int) -> list[GateResult]:
@@ -267,31 +266,22 @@ class Evaluator:
     def _train(self, run: Run, task: str) -> bytes:
         """Train in a box on tokens that this side drew; return the weights, unread."""
         spec = _task(self.tier, task)
-        batches = self._training(task, run.seed)
+        chunks = self._training(task, run.seed)
         start = time.monotonic()
         with self._training_box(run.account) as box:
-            box.send(
-                {
-                    "op": "train",
-                    "source": run.source,
-                    "shape": self._shape(spec),
-                    "seed": run.seed,
-                    "rate": spec.rate,
-                    "decay": self.tier.weight_decay,
-                    "warmup": max(1, math.ceil(self.tier.warmup_share * spec.steps)),
-                },
-                [batches.tokens, batches.mask],
-            )
+            feed = training.Feed(box, training.job(run.source, self.tier, spec, run.seed), chunks)
             anomalies = Anomalies(spec, task, run.baseline)
             for step in range(1, spec.steps + 1):
+                feed.before(step)
                 point = read_point(box, task, step, time.monotonic() - start)
                 run.account.curve.append(point)
                 run.watch("training", point, spec.steps)
                 anomalies.look(point, box)
                 if task == TASK and run.plan:
                     _follow(run.plan, run.account)
-            run.account.forms.update(read_forms(box))
-            weights = read_weights(box)
+            forms, run.account.runtime = read_ending(box)
+            run.account.forms.update(forms)
+            weights = read_weights(box, self._weight_limit)
         run.account.step_seconds[task] = box.usage.cpu_seconds / spec.steps
         return weights
 
@@ -299,7 +289,7 @@ class Evaluator:
     def _training_box(self, account: Account) -> Iterator[Box]:
         """Open a box whose cost is counted also when the training in it is stopped."""
         start = time.monotonic()
-        box = self._nursery.open_box(Limits(seconds=self.tier.seconds))
+        box = self._nursery.open_box(self._limits)
         try:
             with box:
                 yield box
@@ -311,18 +301,18 @@ class Evaluator:
         """Stream held-out tokens through one fresh box, and audit the weights in another."""
         spec = _task(self.tier, task)
         rows = scoring.rows_of(self._held_out(task))
-        inputs = rows.tokens[:, :-1]
-        job: dict[str, object] = {"source": run.source, "shape": self._shape(spec)}
+        job = training.model_job(run.source, self.tier, spec.vocabulary)
         secret = data.secret_number(self._corpus, "audit", task, run.seed, run.source)
         trained = audit.Trained(task, job, weights, secret)
+        kept = scoring.rows_to_keep(rows.mask.shape, spec.vocabulary, secret)
+        inputs = rows.tokens[kept, :-1]
         start = time.monotonic()
-        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
-            logits = scoring.stream_logits(box, job, weights, inputs)
+        with self._nursery.open_box(self._limits) as box:
+            losses, logits = scoring.stream_losses(box, job, weights, rows, kept)
         run.account.add_usage(box)
-        run.account.decode_rows = len(inputs)
-        run.account.decode_seconds = box.usage.cpu_seconds / inputs.shape[1]
-        losses = data.token_losses(logits, rows.tokens)
-        with self._nursery.open_box(Limits(seconds=self.tier.seconds)) as box:
+        run.account.decode_rows, positions = rows.mask.shape
+        run.account.decode_seconds = box.usage.cpu_seconds / positions
+        with self._nursery.open_box(self._limits) as box:
             found = audit.audit(box, trained, inputs, logits)
         run.account.add_usage(box)
         if task == "recall":
@@ -334,21 +324,12 @@ class Evaluator:
         score = TaskScore(task=task, seed=run.seed, loss=scored.mean(), tokens=scored.size)
         return score, found
 
-    def _shape(self, spec: Task) -> dict[str, object]:
-        return {
-            "vocabulary": spec.vocabulary,
-            "layers": self.tier.layers,
-            "hidden": self.tier.hidden,
-            "heads": self.tier.heads,
-            "expansion": self.tier.expansion,
-        }
-
-    def _training(self, task: str, seed: int) -> data.Batches:
+    def _training(self, task: str, seed: int) -> Iterator[data.Batches]:
         spec = _task(self.tier, task)
         size = (spec.steps, spec.rows, spec.length)
         if task == "text":
-            return data.text_batches(self._corpus, seed, size)
-        return data.recall_batches(seed, size, spec.vocabulary)
+            return data.text_chunks(self._corpus, seed, size)
+        return data.in_chunks(data.recall_batches(seed, size, spec.vocabulary))
 
     def _held_out(self, task: str) -> data.Batches:
         spec = _task(self.tier, task)
@@ -428,9 +409,14 @@ def read_point(box: Box, task: str, step: int, seconds: float) -> CurvePoint:
     return CurvePoint(task=task, step=step, loss=loss, seconds=seconds)
 
 
-def read_forms(box: Box) -> dict[str, Form]:
-    """Return the forms that the ops ran in, as the box tells: no name that is not an op's."""
-    told = box.receive_json().get("forms")
+def read_ending(box: Box) -> tuple[dict[str, Form], Runtime]:
+    """Return the forms that the ops ran in and what the training ran on, as the box tells."""
+    told = box.receive_json()
+    return _forms(told.get("forms"), box), training.read_runtime(told.get("runtime"), box)
+
+
+def _forms(told: object, box: Box) -> dict[str, Form]:
+    """Return the forms by op: no name that is not an op's."""
     forms = told if isinstance(told, dict) else {"no": "object"}
     known = all(op in op_names() and form in get_args(Form) for op, form in forms.items())
     if not known:
@@ -438,9 +424,9 @@ def read_forms(box: Box) -> dict[str, Form]:
     return dict(sorted(forms.items()))
 
 
-def read_weights(box: Box) -> bytes:
+def read_weights(box: Box, limit: int = training.WEIGHT_LIMIT) -> bytes:
     """Return the weights that end a training, unread."""
-    kind, payload = box.receive(limit=WEIGHT_LIMIT)
+    kind, payload = box.receive(limit=limit)
     if kind != protocol.WEIGHTS:
         raise BoxFailure("train", "the process returned no weights", box.log_tail())
     return payload

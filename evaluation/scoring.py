@@ -16,6 +16,9 @@ from move37.evaluation import data
 from move37.evaluation.isolation.nursery import Box
 
 Array = np.ndarray
+KEPT_BYTES = 256 << 20
+# The audit asks for a row in other company.
+LEAST_KEPT = 2
 
 
 def stream_logits(box: Box, job: dict[str, object], weights: bytes, tokens: Array) -> Array:
@@ -50,6 +53,38 @@ def open_stream(
         return box.receive_array(shape, "<f4")
 
     return advance
+
+
+def stream_losses(
+    box: Box, job: dict[str, object], weights: bytes, rows: data.Batches, kept: Array
+) -> tuple[Array, Array]:
+    """Return the loss [R, T] in nats of every target, and the logits [K, T, V] of the rows `kept`.
+
+    `rows` holds tokens [R, T + 1]. Logits of a large vocabulary are too many to be held for all
+    rows, so the others are dropped position by position.
+
+    Raises:
+        BoxFailure: the candidate raised, ran out of time, or returned NaN.
+    """
+    count, length = rows.mask.shape
+    losses = np.empty((count, length))
+    logits = np.empty((len(kept), length, vocabulary_of(job)), np.float32)
+    advance = open_stream(box, job, weights, (count, length))
+    for position in range(length):
+        told = advance(rows.tokens[:, position])
+        pair = rows.tokens[:, position : position + 2]
+        losses[:, position] = data.token_losses(told[:, None], pair)[:, 0]
+        logits[:, position] = told[kept]
+    return losses, logits
+
+
+def rows_to_keep(shape: tuple[int, int], vocabulary: int, secret: int) -> Array:
+    """Choose the rows of [R, T] whose logits are audited: all, or as many as fit the memory."""
+    count, length = shape
+    fitting = max(LEAST_KEPT, KEPT_BYTES // (length * vocabulary * 4))
+    if fitting >= count:
+        return np.arange(count)
+    return np.random.default_rng(secret).choice(count, fitting, replace=False)
 
 
 def vocabulary_of(job: dict[str, object]) -> int:

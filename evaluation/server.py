@@ -17,15 +17,17 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
-from move37.evaluation.data import load_corpus
+from move37.evaluation.data import check_length, load_corpus
 from move37.evaluation.evaluate import Evaluator, check
 from move37.evaluation.isolation.nursery import Nursery, NurseryLost, Stopped
 from move37.evaluation.isolation.obtain import Mode, open_nursery
 from move37.evaluation.pruning import Plan
 from move37.evaluation.skills.measure import SkillJudge
 from move37.evaluation.tiers import Tier
+from move37.evaluation.training import require_cuda
 from move37.evaluation.verification.trial import Setup, TrialJudge
 from move37.evaluation.zero_shot.judge import BenchmarkJudge
 from move37.evaluation.zero_shot.results import TaskItems
@@ -38,6 +40,7 @@ class Opening(Value):
     mode: Mode
     tier: Tier | None = None
     text: str | None = None
+    cache: Path | None = None
 
 
 class Call(Value):
@@ -153,8 +156,11 @@ ANSWERS: dict[str, Callable[[Judges, Call], Value]] = {
 }
 
 
-def _judges(tier: Tier, text: str | None, nursery: Nursery) -> Judges:
-    corpus = load_corpus(text)
+def _judges(opening: Opening, tier: Tier, nursery: Nursery) -> Judges:
+    corpus = load_corpus(opening.text, tier, opening.cache)
+    check_length(corpus, tier)
+    if tier.device == "cuda":
+        require_cuda(nursery)
     evaluator = Evaluator(tier, corpus, nursery)
     return Judges(
         evaluator,
@@ -171,8 +177,7 @@ def main() -> None:
     opening = Opening.model_validate_json(lines.readline())
     try:
         with open_nursery(opening.mode) as (nursery, isolation):
-            tier = opening.tier
-            judges = _judges(tier, opening.text, nursery) if tier else None
+            judges = _judges(opening, opening.tier, nursery) if opening.tier else None
             server = Server(out, nursery, judges)
             provenance = judges.evaluator.provenance.model_dump() if judges else None
             server.tell(isolation=isolation.model_dump(), provenance=provenance)

@@ -18,6 +18,7 @@ from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.data import find_text
+from move37.evaluation.estimate import require
 from move37.evaluation.isolation.obtain import Isolation
 from move37.evaluation.tiers import Tier, load_tier
 from move37.memory.arms import arm_of
@@ -181,9 +182,11 @@ def check_request(config: CampaignConfig, settings: Settings) -> Tier:
     """Look at everything that can be wrong with a request before anything is written.
 
     Raises:
-        UserError: the tier, the template, the text or a model does not exist.
+        UserError: the tier, the template, the text or a model does not exist, or the tier cannot
+            run on this machine.
     """
     tier = load_tier(config.tier)
+    require(tier)
     if config.root not in TEMPLATES:
         raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
     find_text(config.text)

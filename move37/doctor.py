@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -18,17 +17,14 @@ from move37.evaluation.isolation import landlock, view, walls
 from move37.evaluation.isolation.canaries import ATTACKS
 from move37.evaluation.isolation.nursery import BoxFailure, NurseryLost, clean_environment
 from move37.evaluation.isolation.obtain import Mode, choose, open_nursery
+from move37.evaluation.machine import GIB, gpus, usable_cores, usable_memory
 from move37.records import UserError, Value
 from move37.settings import OFFLINE, ROLES, Settings
 
 OLDEST_PYTHON = (3, 11)
-GIB = 2**30
 LEAST_MEMORY = 2 * GIB
 LEAST_DISK = 1 * GIB
 LAPTOP_CORES = 2
-GPU_QUERY = ("--query-gpu=name,memory.total", "--format=csv,noheader")
-GPU_SECONDS = 10
-CGROUP = Path("/sys/fs/cgroup")
 SYSTEM_SETTINGS = Path("/proc/sys")
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 # What each version of Landlock added to files, of what is used here: landlock(7).
@@ -95,35 +91,6 @@ def python_version() -> Finding:
     return Finding(name="python", ok=ok, detail=detail, advice=f"install Python {wanted} or newer")
 
 
-def usable_cores() -> float:
-    """Return the cores that this process may use, by affinity and by the control group's quota."""
-    allowed = float(
-        len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    )
-    quota, _, period = _cgroup("cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        allowed = min(allowed, int(quota) / int(period))
-    return allowed
-
-
-def usable_memory() -> int:
-    """Return the bytes of memory of this machine, or of the control group where that is less."""
-    total = int(psutil.virtual_memory().total)
-    limit = _cgroup("memory.max")
-    return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _cgroup(name: str) -> str:
-    """Return a file of this process's control group, version 2, or nothing."""
-    try:
-        place = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-        folders = [CGROUP / place, CGROUP]
-        found = next((f / name for f in folders if (f / name).is_file()), None)
-        return found.read_text().strip() if found else ""
-    except OSError:
-        return ""
-
-
 def cores(settings: Settings) -> Finding:
     """Say how many experiments may train side by side."""
     usable = usable_cores()
@@ -165,18 +132,12 @@ def torch_installed() -> Finding:
 def gpu() -> Finding:
     """Name the GPUs that the driver's own tool lists."""
     advice = "not needed: the tiers smoke and laptop run on the CPU"
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return Finding(name="gpu", ok=False, detail="none found", advice=advice)
     try:
-        answer = subprocess.run(
-            [tool, *GPU_QUERY], capture_output=True, text=True, timeout=GPU_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        detail = f"nvidia-smi did not answer ({type(error).__name__})"
-        return Finding(name="gpu", ok=False, detail=detail, advice=advice)
-    names = "; ".join(answer.stdout.strip().splitlines()) or "none listed"
-    return Finding(name="gpu", ok=bool(answer.stdout.strip()), detail=names, advice=advice)
+        found = gpus()
+    except UserError as error:
+        return Finding(name="gpu", ok=False, detail=str(error), advice=advice)
+    names = "; ".join(f"{card.name}, {card.memory / GIB:.0f} GiB" for card in found)
+    return Finding(name="gpu", ok=bool(found), detail=names or "none found", advice=advice)
 
 
 # --- the walls around a candidate ---------------------------------------------------------------

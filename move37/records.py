@@ -280,11 +280,24 @@ class Spared(Value):
     reason: str = ""
 
 
+class Runtime(Value):
+    """What a training ran on; its box tells it, so it is a claim.
+
+    `remark` says why a run on CUDA was not compiled or not in bfloat16.
+    """
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = False
+    remark: str = Field(default="", max_length=500)
+
+
 class Measured(Value):
     """A candidate that passed its gates, was trained and scored, and passed the audit after it.
 
     `audit` holds the checks that were asked again of the trained weights. `forms` maps an op to
-    the form in which it trained, `triton` or `chunked`; the box tells it, so it is a claim.
+    the form in which it trained, `triton` or `chunked`; the box tells it, so it is a claim, and
+    so is `runtime`.
     """
 
     kind: Literal["measured"] = "measured"
@@ -297,6 +310,7 @@ class Measured(Value):
     provenance: Provenance
     forms: dict[str, Form] = Field(default_factory=dict)
     spared: Spared | None = None
+    runtime: Runtime = Runtime()
 
     def loss(self, task: str = "text") -> float:
         """Return the mean held-out loss of one task over its seeds."""

@@ -53,6 +53,7 @@ LAZY = (
     "typing",
     "move37.arch_templates.ops",
     "move37.evaluation.inside.jobs",
+    "move37.evaluation.inside.train",
     "move37.evaluation.isolation.canaries",
     "move37.evaluation.isolation.protocol",
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from move37.evaluation import audit, data, scoring
 from move37.evaluation.data import Array
-from move37.evaluation.evaluate import read_forms, read_point, read_weights
+from move37.evaluation.evaluate import read_ending, read_point, read_weights
 from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.skills import recall
 from move37.evaluation.skills.catalog import SKILLS
@@ -122,7 +122,7 @@ class _Run:
             box.send({**self._job(skill), **how}, arrays)
             for step in range(1, setting.steps + 1):
                 losses.append(read_point(box, self._name, step, time.monotonic() - start).loss)
-            read_forms(box)
+            read_ending(box)
             weights = read_weights(box)
         self._cpu += box.usage.cpu_seconds
         floor = float(rows.floor[rows.mask > 0].mean())

@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Sequence
 
-from move37.evaluation import data
+from move37.evaluation import data, training
 from move37.evaluation.evaluate import Evaluator, Run, ignore
 from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.zero_shot.harness import Harness, require
 from move37.evaluation.zero_shot.results import BenchmarkRun, TaskItems
 from move37.evaluation.zero_shot.streams import Boxed
 from move37.evaluation.zero_shot.text import ByteTokenizer, held_out_text
-from move37.records import Failed
+from move37.records import Failed, UserError
 
 
 class BenchmarkJudge:
@@ -69,7 +69,7 @@ class BenchmarkJudge:
         boxed = Boxed(
             nursery=self._nursery,
             limits=Limits(seconds=tier.seconds),
-            job={"source": run.source, "shape": self._evaluator.text_shape},
+            job=training.model_job(run.source, tier, tier.text.vocabulary),
             weights=weights,
             used=run.account.add_usage,
         )
@@ -88,6 +88,8 @@ class BenchmarkJudge:
 
     def _opened(self) -> Harness:
         require()
+        if self._corpus.vocabulary != data.BYTES:
+            raise UserError("benchmarks read bytes: choose a tier of bytes, such as laptop")
         with self._lock:
             if self._harness is None:
                 room = self._evaluator.tier.text.length

@@ -31,8 +31,8 @@ class ByteTokenizer:
     """Bytes of UTF-8, each under its number in the corpus's secret alphabet."""
 
     def __init__(self, corpus: Corpus) -> None:
-        self._number = corpus.alphabet
-        self._byte = np.argsort(corpus.alphabet).astype(np.uint8)
+        self._number = corpus.names
+        self._byte = np.argsort(corpus.names).astype(np.uint8)
 
     @property
     def start(self) -> int:

@@ -17,6 +17,7 @@ from move37.cli import (
     machine,
     running,
     skills,
+    tiers,
     verifying,
 )
 from move37.cli.common import EXIT_USER
@@ -44,6 +45,7 @@ for command in (
     verifying.reproduce,
     benchmarking.benchmark,
     machine.doctor,
+    tiers.tiers,
 ):
     app.command()(command)
 app.add_typer(cognition.app, name="cognition")

@@ -21,7 +21,7 @@ CampaignName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 TierName = Annotated[
-    str, typer.Option("--tier", "-t", help="smoke, laptop, or the path of a .toml file.")
+    str, typer.Option("--tier", "-t", help="A name that `tiers` shows, or a .toml file.")
 ]
 TextPath = Annotated[
     str | None, typer.Option("--text", help="Train on this file or folder of text instead.")

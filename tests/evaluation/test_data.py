@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -101,15 +102,17 @@ def test_text_that_is_missing_or_too_short_is_a_user_error(tmp_path: Path) -> No
     short = tmp_path / "short.txt"
     short.write_text("too short")
     with pytest.raises(UserError, match="too little text"):
-        load_corpus(str(short))
+        load_corpus(str(short), cache=tmp_path)
 
 
 def test_a_folder_of_own_text_is_a_corpus(tmp_path: Path) -> None:
+    folder = tmp_path / "stories"
+    folder.mkdir()
     for i in range(40):
-        (tmp_path / f"{i}.txt").write_text(f"{i} once upon a time " * 300)
-    corpus = load_corpus(str(tmp_path))
-    assert corpus.name == tmp_path.name
-    assert corpus.digest == load_corpus(str(tmp_path)).digest
+        (folder / f"{i}.txt").write_text(f"{i} once upon a time " * 300)
+    corpus = load_corpus(str(folder), cache=tmp_path)
+    assert corpus.name == "stories"
+    assert corpus.digest == load_corpus(str(folder), cache=tmp_path).digest
 
 
 def test_held_out_windows_never_overlap_however_short_the_text() -> None:
@@ -136,3 +139,21 @@ def test_secret_numbers_differ_by_purpose_and_text_and_repeat_themselves() -> No
     drawn = {secret_number(c, p) for c in (first, other) for p in ("a", "b")}
     assert len(drawn) == 4
     assert min(drawn) >= 2**62
+
+
+def test_batches_of_every_version_have_the_same_bits() -> None:
+    """A baseline of yesterday is compared with a candidate of today."""
+
+    def named(array: np.ndarray) -> str:
+        return hashlib.sha256(array.tobytes()).hexdigest()[:16]
+
+    documents = [f"document {i} of a made text. ".encode() * 300 for i in range(60)]
+    corpus = encipher(split_corpus("made", documents))
+    assert corpus.digest == "a2e40ecaeabecd4e"
+    assert secret_number(corpus, "a") == 4655554784835486663
+    assert named(corpus.train) == "f6a0e694be6fdbd3"
+    assert named(corpus.held_out) == "333e832a583f2150"
+    assert named(text_batches(corpus, 3, (5, 4, 64)).tokens) == "803d7ae20d15a698"
+    assert named(held_out_windows(corpus, (4, 4, 64)).tokens) == "5b93cf5ddc6a53bd"
+    assert named(recall_batches(3, (40, 8, 4), 64).tokens) == "2a871e2359373a9d"
+    assert named(recall_batches(3, (400, 16, 16), 64).mask) == "59ca0da5080ab79a"

@@ -47,6 +47,7 @@ def test_a_template_is_measured_bit_for_bit_the_same_twice(evaluator: Evaluator)
     assert isinstance(first, Measured), first
     assert isinstance(second, Measured)
     assert first.scores == second.scores
+    assert [point.loss for point in first.curve] == [point.loss for point in second.curve]
     assert first.size == second.size
     assert seen == list(first.curve)
     assert first.loss("text") < 4.5

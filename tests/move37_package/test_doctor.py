@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from move37 import doctor
+from move37.evaluation import machine
 from move37.evaluation.isolation.canaries import ATTACKS
 from move37.settings import ROLES, Settings
 
@@ -170,9 +171,9 @@ def test_the_quota_of_a_control_group_counts(
 ) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(f"{512 * 2**20}\n")
-    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
-    assert doctor.usable_cores() == 0.5
-    assert doctor.usable_memory() == 512 * 2**20
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    assert machine.usable_cores() == 0.5
+    assert machine.usable_memory() == 512 * 2**20
     assert not doctor.tier().ok
 
 
@@ -184,5 +185,5 @@ def test_a_gpu_tool_that_fails_is_a_finding(
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not doctor.gpu().ok
-    tool.write_text("#!/bin/sh\necho 'Some Card, 100 MiB'\n")
-    assert doctor.gpu().detail == "Some Card, 100 MiB"
+    tool.write_text("#!/bin/sh\necho 'Some Card, 8192'\n")
+    assert doctor.gpu().detail == "Some Card, 8 GiB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from move37.arch_templates.catalog import template_source
+from move37.evaluation import training
 from move37.evaluation.data import Corpus, load_corpus
 from move37.evaluation.evaluate import Evaluator, Run, ignore
 from move37.evaluation.isolation.nursery import Limits, Nursery
@@ -37,5 +38,5 @@ def listener(nursery: Nursery, corpus: Corpus) -> Boxed:
 def train(source: str, nursery: Nursery, corpus: Corpus) -> Boxed:
     evaluator = Evaluator(SMOKE, corpus, nursery)
     _, _, weights = evaluator.train_text(Run(source, 0, None, ignore))
-    job: dict[str, object] = {"source": source, "shape": evaluator.text_shape}
+    job = training.model_job(source, SMOKE, SMOKE.text.vocabulary)
     return Boxed(nursery, Limits(seconds=120), job, weights, lambda _: None)
