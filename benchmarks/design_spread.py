@@ -43,7 +43,7 @@ def main() -> None:
     tier = load_tier(sys.argv[1] if len(sys.argv) > 1 else "laptop")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 16
     with open_nursery("auto") as (nursery, _), ThreadPoolExecutor(2) as pool:
-        evaluator = Evaluator(tier, load_corpus(), nursery)
+        evaluator = Evaluator(tier, load_corpus(None, tier), nursery)
 
         def measure(number: int) -> list[Measured | Failed]:
             return [evaluator.evaluate(_design(number), seed) for seed in SEEDS]

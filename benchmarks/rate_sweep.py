@@ -12,13 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.data import load_corpus
+from move37.evaluation.data.prepare import prepare
+from move37.evaluation.estimate import require
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.isolation.nursery import Nursery
 from move37.evaluation.isolation.obtain import open_nursery
 from move37.evaluation.tiers import Tier, load_tier
 from move37.records import Measured
+from move37.settings import load_settings
 
-RATES = ("1e-3", "3e-3", "6e-3", "1e-2", "2e-2", "3e-2")
+RATES = ("3e-4", "1e-3", "3e-3", "6e-3", "1e-2", "2e-2", "3e-2")
 SEEDS = (0, 1)
 
 
@@ -30,7 +33,7 @@ def _at_rate(tier: Tier, rate: float) -> Tier:
 
 
 def _losses(tier: Tier, rate: str, nursery: Nursery) -> dict[str, float]:
-    evaluator = Evaluator(_at_rate(tier, float(rate)), load_corpus(), nursery)
+    evaluator = Evaluator(_at_rate(tier, float(rate)), load_corpus(None, tier), nursery)
     runs = [evaluator.evaluate(template_source("delta_net"), seed) for seed in SEEDS]
     measured = [run for run in runs if isinstance(run, Measured)]
     if len(measured) < len(runs):
@@ -41,6 +44,8 @@ def _losses(tier: Tier, rate: str, nursery: Nursery) -> dict[str, float]:
 def main() -> None:
     """Print the sweep of the tier that the first argument names."""
     tier = load_tier(sys.argv[1] if len(sys.argv) > 1 else "laptop")
+    require(tier)
+    prepare(tier, None, load_settings().cache.expanduser())
     with open_nursery("auto") as (nursery, _), ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda rate: _losses(tier, rate, nursery), RATES))
     for task in ("text", "recall"):
