@@ -41,8 +41,8 @@ def shrink(measured: Measured, task: str, noise: Noise, prior: Estimate) -> Esti
     """Return what is believed of a true loss once it was measured.
 
     `x ~ N(theta, sd^2 / seeds)`, `theta ~ prior` (`posterior`). The loss stands alone, not as a
-    difference at the baseline's equal seed: losses of two designs correlate too little over seeds
-    for that to be the sharper one (`benchmarks/seed_pairs.py`).
+    difference at the baseline's equal seed: at one seed that is the sharper one only where losses
+    of two designs correlate by more than 1/2 over seeds (`benchmarks/seed_pairs.py` measures it).
     """
     seeds = sum(score.task == task for score in measured.scores)
     loss = np.array([measured.loss(task)])

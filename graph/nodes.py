@@ -44,7 +44,7 @@ from move37.records import (
 )
 from move37.tools.workbench import Workbench
 
-# Every candidate trains from this seed, which is also the baseline's first: differences are paired.
+# Every candidate trains from this seed: data order and draws are those of the baseline's first run.
 TRAINING_SEED = 0
 REHEARSAL_STEPS = 10
 RECENT = 8
