@@ -182,6 +182,8 @@ def main() -> None:
     ends that started this process, not only when the whole process does.
     """
     connection = socket.socket(fileno=int(sys.argv[1]))
+    # Torch imports it where it is installed, and it looks for a folder to write to: there is none.
+    sys.modules["dill"] = None  # type: ignore[assignment]
     from move37.evaluation.inside import warm
 
     warm.warm_up()
