@@ -128,11 +128,11 @@ return sums, v[:, -1:]
 def test_an_infinite_loss_ends_the_run_at_that_step(evaluator: Evaluator, value: str) -> None:
     # The loss as it is told: what the box says is not trusted to be a number.
     tell = (
-        "from move37.evaluation.inside import jobs\n"
+        "from move37.evaluation.inside import train\n"
         "def told(send, message):\n"
         "    late = message.get('step', 0) > 5\n"
         f"    own(send, message | ({{'loss': float('{value}')}} if late else {{}}))\n"
-        "own, jobs.reply = jobs.reply, told\n"
+        "own, train.reply = train.reply, told\n"
     )
     run = Run(SOURCE + tell, 0, None, ignore)
     with pytest.raises(BoxFailure, match=f"the loss is {value} at step 6"):
