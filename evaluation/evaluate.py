@@ -25,6 +25,7 @@ import safetensors
 from move37.arch_templates.catalog import op_names
 from move37.evaluation import audit, data, policy, pruning, scoring, sizes, training
 from move37.evaluation.gates import ladder as gates
+from move37.evaluation.gates import thresholds as limits
 from move37.evaluation.isolation import protocol
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Nursery
 from move37.evaluation.isolation.walls import tier_name
@@ -182,7 +183,7 @@ class Evaluator:
             return refused
         account = Account()
         try:
-            checked = _run_gates(source, self._nursery, account)
+            checked = _run_gates(source, self._nursery, account, layers=self.tier.layers)
         except BoxFailure as failure:
             return _failed(failure, account)
         if not checked.report.passed:
@@ -217,7 +218,7 @@ class Evaluator:
         return *self._score(run, "text", weights), weights
 
     def _measure(self, run: Run) -> Measured | Failed:
-        checked = _run_gates(run.source, self._nursery, run.account)
+        checked = _run_gates(run.source, self._nursery, run.account, layers=self.tier.layers)
         report = checked.report
         if not report.passed:
             return _gate_failure(checked, run.account)
@@ -468,12 +469,18 @@ def _run_gates(
     *,
     every: bool = False,
     white_noise: bool = False,
+    layers: int = 0,
 ) -> gates.Checked:
     """Climb the ladder, and note in the account what it cost and how far it came."""
     start = time.monotonic()
     try:
         checked = gates.run_ladder(
-            source, nursery, every=every, white_noise=white_noise, used=account.add_usage
+            source,
+            nursery,
+            every=every,
+            white_noise=white_noise,
+            layers=max(limits.LAYERS, layers),
+            used=account.add_usage,
         )
     except gates.LadderFailure as failure:
         account.gates = failure.report

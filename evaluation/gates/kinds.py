@@ -24,8 +24,8 @@ SETTINGS = tuple(
 )
 
 
-def kinds(bench: Bench) -> tuple[int, ...]:
-    """Return for each of the first layers the first layer of its kind: (0, 0, ...) for one kind.
+def kinds(bench: Bench, layers: int = limits.LAYERS) -> tuple[int, ...]:
+    """Return for each of the first `layers` the first layer of its kind: (0, 0, ...) for one kind.
 
     Raises:
         BoxFailure: time or memory ran out.
@@ -33,7 +33,7 @@ def kinds(bench: Bench) -> tuple[int, ...]:
     x = _probe()
     outputs: dict[int, list[Array]] = {}
     found: list[int] = []
-    for index in range(limits.LAYERS):
+    for index in range(layers):
         alike = (k for k, known in outputs.items() if _alike(_worn(bench, index, k, x), known))
         kind = next(alike, index)
         if kind == index:

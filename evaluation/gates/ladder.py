@@ -22,7 +22,7 @@ from move37.evaluation.gates.bench import Bench, Expense
 from move37.evaluation.gates.claims import Unsound
 from move37.evaluation.gates.kinds import kinds
 from move37.evaluation.gates.layer import Finding
-from move37.evaluation.gates.thresholds import GATE_SECONDS
+from move37.evaluation.gates.thresholds import GATE_SECONDS, LAYERS
 from move37.evaluation.isolation.nursery import Box, BoxFailure, Nursery
 from move37.records import GateReport, GateResult
 
@@ -231,18 +231,20 @@ class _Climb:
         return GateReport(gates=tuple(self.results), seconds=time.monotonic() - self.start)
 
 
-def run_ladder(
+def run_ladder(  # noqa: PLR0913 - options by keyword
     source: str,
     nursery: Nursery,
     *,
     every: bool = False,
     white_noise: bool = False,
+    layers: int = LAYERS,
     seconds: float = GATE_SECONDS,
     used: Callable[[Box], None],
 ) -> Checked:
     """Run the gates in order: on layer 0, on each further kind of layer, on a whole model.
 
-    Stops at the first failure unless `every`. A gate has one result, that of the worst layer.
+    `layers` is how many are looked at. Stops at the first failure unless `every`. A gate has one
+    result, that of the worst layer.
 
     Raises:
         LadderFailure: time or memory ran out; what was found before comes with it.
@@ -256,7 +258,7 @@ def run_ladder(
     try:
         of_layer: tuple[int, ...] = ()
         if _climb(single, bench, climb, every=every):
-            of_layer = kinds(bench)
+            of_layer = kinds(bench, layers)
             benches |= {kind: bench.of_layer(kind) for kind in sorted(set(of_layer) - {0})}
             further = [(single, benches[kind]) for kind in benches if kind]
             for some, layer in [*further, (whole, bench)]:

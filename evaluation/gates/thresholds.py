@@ -12,8 +12,8 @@ GATE_SECONDS = 60.0
 
 # Wide enough that no head is a single number, narrow enough that 515 tokens cost milliseconds.
 HIDDEN, HEADS = 32, 2
-# So many layers are looked at, each kind among them by all gates. The usual period of a hybrid is
-# four (Kimi Linear, Qwen3-Next; our template), and no tier trains deeper.
+# So many layers are looked at at least, each kind among them by all gates: the usual period of a
+# hybrid (Kimi Linear, Qwen3-Next; our template). A deeper tier looks at as many as it trains.
 LAYERS = 4
 # Multiples of no chunk size; below and above 256, so that there are several chunks of any size.
 LENGTHS = (131, 515)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pytest
 
 from move37.arch_templates.catalog import template_source
+from move37.evaluation.data import load_corpus
+from move37.evaluation.evaluate import Admitted, Evaluator
 from move37.evaluation.gates import thresholds as limits
 from move37.evaluation.gates.bench import Bench
 from move37.evaluation.gates.kinds import kinds
 from move37.evaluation.gates.ladder import Checked, run_ladder
 from move37.evaluation.isolation.nursery import BoxFailure, Nursery
 from move37.evaluation.tiers import load_tier
+from move37.records import Failed
 from tests.evaluation.faults import Fault
 
 ONE_KIND = (0, 0, 0, 0)
@@ -37,11 +38,14 @@ def climbed(nursery: Nursery, source: str, *, every: bool = False) -> Checked:
     return run_ladder(source, nursery, every=every, used=lambda _: None)
 
 
-def test_no_tier_trains_deeper_than_the_gates_look() -> None:
-    tiers = resources.files("move37.evaluation") / "tiers"
-    names = [tier.name.removesuffix(".toml") for tier in tiers.iterdir()]
-    assert {"laptop", "smoke"} <= set(names)
-    assert all(load_tier(name).layers <= limits.LAYERS for name in names)
+def test_a_deep_tier_looks_at_as_many_layers_as_it_trains(nursery: Nursery) -> None:
+    source = layered(f"if self.layer == 6: return sums + {NEXT}, v[:, -1:]")
+    smoke, corpus = load_tier("smoke"), load_corpus()
+    assert smoke.layers <= limits.LAYERS
+    assert isinstance(Evaluator(smoke, corpus, nursery).admit(source), Admitted)
+    deep = Evaluator(smoke.model_copy(update={"layers": 8}), corpus, nursery).admit(source)
+    assert isinstance(deep, Failed)
+    assert "layer 6: " in deep.reason
 
 
 def test_a_mixer_that_does_not_heed_its_layer_is_of_one_kind(nursery: Nursery) -> None:
