@@ -4,17 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test slow lint check studio build clean
+.PHONY: run test slow long lint check studio build clean
 
 run: $(VENV)/.installed
 	$(BIN)/move37 run
 
-# Boxes use one thread each, and so do the tests.
+# Boxes use one thread each, and so do the tests; a file's tests share what they set up.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	$(PYTEST)
 
 slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	$(PYTEST) -m slow
+
+long: $(VENV)/.installed-dev
+	$(PYTEST) -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from move37.graph.campaign import run_campaign
 from move37.graph.lab import campaign_lock, open_store
 from move37.records import CampaignConfig, Experiment, Measured, Progress, UserError
 from move37.settings import Settings
-from tests.graph.records import lasting
+from tests.graph.records import Played, lasting
 
 NODES = {"select", "researcher", "novelty", "evaluate", "judge", "analyst", "archive"}
 
@@ -28,15 +28,8 @@ def config(name: str = "c", experiments: int = 4, **more: Any) -> CampaignConfig
     return CampaignConfig(name=name, tier="smoke", experiments=experiments, **more)
 
 
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> list[Experiment]:
-    settings = Settings(home=tmp_path_factory.mktemp("undisturbed"), cache=cache)
-    return run_campaign(config("same", seed=3), settings)
-
-
-def test_a_campaign_scores_real_designs_and_keeps_everything(settings: Settings) -> None:
-    seen: list[Progress] = []
-    experiments = run_campaign(config(), settings, seen.append)
+def test_a_campaign_scores_real_designs_and_keeps_everything(played: Played) -> None:
+    experiments = played.experiments
     assert [e.number for e in experiments] == [1, 2, 3, 4]
     scored = [e for e in experiments if e.status == "scored"]
     assert len(scored) >= 3
@@ -45,41 +38,40 @@ def test_a_campaign_scores_real_designs_and_keeps_everything(settings: Settings)
         assert experiment.outcome.gates.passed
         assert 1.0 < experiment.outcome.loss("text") < 5.6
         assert experiment.analysis is not None
-        folder = settings.home / "c" / experiment.id
+        folder = played.settings.home / "same" / experiment.id
         assert experiment.proposal is not None
         assert (folder / "candidate.py").read_text() == experiment.proposal.code
         assert (folder / "curve.jsonl").read_text().count("\n") == len(experiment.outcome.curve)
-    assert {p.node for p in seen} >= NODES
-    assert any(p.event == "training" and p.loss for p in seen)
+    assert {p.node for p in played.seen} >= NODES
+    assert any(p.event == "training" and p.loss for p in played.seen)
 
 
-def test_designs_differ_and_descend_from_earlier_ones(undisturbed: list[Experiment]) -> None:
-    codes = {e.proposal.code for e in undisturbed if e.proposal}
-    assert len(codes) == len(undisturbed)
-    assert all(e.parent < e.number for e in undisturbed)
+def test_designs_differ_and_descend_from_earlier_ones(played: Played) -> None:
+    codes = {e.proposal.code for e in played.experiments if e.proposal}
+    assert len(codes) == len(played.experiments)
+    assert all(e.parent < e.number for e in played.experiments)
 
 
 def test_the_record_does_not_depend_on_how_many_run_at_once(
-    undisturbed: list[Experiment], settings: Settings
+    played: Played, settings: Settings
 ) -> None:
     alone = settings.model_copy(update={"slots": 1})
-    again = run_campaign(config("same", seed=3), alone)
-    assert lasting(again) == lasting(undisturbed)
+    assert lasting(run_campaign(played.config, alone)) == lasting(played.experiments)
 
 
-def test_checkpoints_stay_small(settings: Settings) -> None:
-    run_campaign(config(experiments=2), settings)
-    assert (settings.home / "c" / "checkpoints.sqlite").stat().st_size < 3_000_000
+def test_checkpoints_stay_small(played: Played) -> None:
+    checkpoints = played.settings.home / "same" / "checkpoints.sqlite"
+    assert checkpoints.stat().st_size < 1_500_000 * len(played.experiments)
 
 
-def test_a_finished_campaign_is_not_repeated_and_can_grow(settings: Settings) -> None:
-    first = run_campaign(config(experiments=2), settings)
+def test_a_finished_campaign_is_not_repeated_and_can_grow(played: Played, tmp_path: Path) -> None:
+    settings = played.copied(tmp_path / "runs")
     start = time.monotonic()
-    assert run_campaign(config(experiments=2), settings) == first
+    assert run_campaign(played.config, settings) == played.experiments
     assert time.monotonic() - start < 30
-    longer = run_campaign(config(experiments=3), settings)
-    assert longer[:2] == first
-    assert len(longer) == 3
+    longer = run_campaign(played.config.model_copy(update={"experiments": 5}), settings)
+    assert longer[:4] == played.experiments
+    assert len(longer) == 5
 
 
 def test_no_experiment_starts_after_the_budget(settings: Settings) -> None:
@@ -91,10 +83,12 @@ def test_a_second_process_on_the_same_campaign_is_refused(settings: Settings) ->
         run_campaign(config(), settings)
 
 
-def test_another_configuration_under_the_same_name_is_refused(settings: Settings) -> None:
-    run_campaign(config(experiments=1), settings)
-    with pytest.raises(UserError, match="c"):
-        run_campaign(config(experiments=1, seed=9), settings)
+def test_another_configuration_under_the_same_name_is_refused(
+    played: Played, tmp_path: Path
+) -> None:
+    settings = played.copied(tmp_path / "runs")
+    with pytest.raises(UserError, match="same"):
+        run_campaign(played.config.model_copy(update={"seed": 9}), settings)
 
 
 def test_an_unknown_template_names_those_that_exist(settings: Settings) -> None:
@@ -102,18 +96,26 @@ def test_an_unknown_template_names_those_that_exist(settings: Settings) -> None:
         run_campaign(config(root="transformer"), settings)
 
 
-@pytest.mark.parametrize("node", ["researcher", "evaluate", "judge", "archive"])
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param("researcher", marks=pytest.mark.long),
+        "evaluate",
+        pytest.param("judge", marks=pytest.mark.long),
+        "archive",
+    ],
+)
 def test_an_error_of_ours_in_any_node_stops_the_run_and_loses_nothing(
-    node: str, undisturbed: list[Experiment], settings: Settings
+    node: str, played: Played, settings: Settings
 ) -> None:
     def trip(progress: Progress) -> None:
         if progress.node == node and progress.event == "started" and progress.experiment == 2:
             raise RuntimeError("a bug of ours")
 
+    two = played.config.model_copy(update={"experiments": 2})
     with pytest.raises(RuntimeError, match="a bug of ours"):
-        run_campaign(config("same", seed=3), settings, trip)
-    again = run_campaign(config("same", seed=3), settings)
-    assert lasting(again) == lasting(undisturbed)
+        run_campaign(two, settings, trip)
+    assert lasting(run_campaign(two, settings)) == lasting(played.experiments[:2])
 
 
 def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(
@@ -175,7 +177,7 @@ def _read(settings: Settings, name: str) -> list[Experiment]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_at_twenty_random_moments_the_record_is_that_of_an_undisturbed_run(
-    undisturbed: list[Experiment], settings: Settings
+    played: Played, settings: Settings
 ) -> None:
     moments = random.Random(7)
     arguments = ["run", "--tier", "smoke", "-n", "4", "--seed", "3", "--campaign", "same"]
@@ -187,13 +189,11 @@ def test_killed_at_twenty_random_moments_the_record_is_that_of_an_undisturbed_ru
     assert codes.count(-signal.SIGKILL) >= 10
     last = Process(settings, arguments)
     assert last.wait() == 0, last.printed()
-    assert lasting(_read(settings, "same")) == lasting(undisturbed)
+    assert lasting(_read(settings, "same")) == lasting(played.experiments)
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_with_the_command_to_go_on(
-    undisturbed: list[Experiment], settings: Settings
-) -> None:
+def test_ctrl_c_stops_with_the_command_to_go_on(played: Played, settings: Settings) -> None:
     arguments = ["run", "--tier", "smoke", "-n", "4", "--seed", "3", "--campaign", "same"]
     stopped = Process(settings, arguments)
     stopped.await_text("node_started")
@@ -201,4 +201,4 @@ def test_ctrl_c_stops_with_the_command_to_go_on(
     assert "move37 run --resume --campaign same" in stopped.printed()
     resumed = Process(settings, ["run", "--resume", "--campaign", "same"])
     assert resumed.wait() == 0, resumed.printed()
-    assert lasting(_read(settings, "same")) == lasting(undisturbed)
+    assert lasting(_read(settings, "same")) == lasting(played.experiments)

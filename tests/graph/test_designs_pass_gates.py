@@ -25,6 +25,6 @@ def test_sampled_designs_pass_the_gates() -> None:
     assert share_that_passes(6) == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_over_95_percent_of_60_sampled_designs_pass_the_gates() -> None:
     assert share_that_passes(60) > 0.95

@@ -41,6 +41,9 @@ ABSENT = walls.missing(dict(os.environ))
 
 def _parameter(case: Case) -> object:
     marks = [] if case.id in FAST else [pytest.mark.slow]
+    if case.kind == "template":
+        # The tests of the templates take them through the same gates.
+        marks = [pytest.mark.long]
     if case.kind == "hostile" and ABSENT:
         # What it would obtain here is known: `move37 doctor` tells it.
         marks.append(pytest.mark.skip(reason=f"this machine lacks {', '.join(ABSENT)}"))

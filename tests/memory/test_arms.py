@@ -36,7 +36,7 @@ def test_the_arm_depends_on_seed_and_number_and_not_on_the_order_of_the_shares()
 
 
 def test_without_arms_all_belong_to_the_policy_and_the_campaign_keeps_its_id() -> None:
-    plain = CampaignConfig(name="old", policy="paper")
+    plain = CampaignConfig(name="old", policy="paper", early_stopping=False)
     assert {arm_of(plain, number) for number in range(1, 50)} == {None}
     assert plain.id == "1783c4de97cf"
     stored = plain.model_dump(mode="json")
