@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -254,15 +255,17 @@ def _listen(lines: Iterator[str], waiting: dict[int, Answers]) -> None:
 
 @contextmanager
 def open_evaluator(
-    mode: Mode, tier: Tier | None = None, text: str | None = None
+    mode: Mode, tier: Tier | None = None, text: str | None = None, cache: Path | None = None
 ) -> Iterator[EvaluatorProcess]:
     """Start an evaluating process for as long as the context lasts; prepare its data before.
+
+    `cache` is where corpora lie, by default that of the settings.
 
     Raises:
         UserError: the tier cannot run here, the text or the dataset cannot be read, or the
             machine cannot isolate as asked.
     """
-    cache = load_settings().cache.expanduser().absolute()
+    cache = (cache or load_settings().cache).expanduser().absolute()
     if tier is not None:
         require(tier)
         prepare(tier, text, cache)

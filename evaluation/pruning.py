@@ -17,11 +17,11 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.signal import lfilter
 
 from move37.evaluation.forecast import Line, features, fit
 from move37.evaluation.standing import TASK
@@ -121,9 +121,9 @@ def smoothed(losses: Sequence[float] | Array, window: float) -> Array:
     """
     raw = np.asarray(losses, float)
     decay = 1.0 - 1.0 / window
-    sums = lfilter([1.0], [1.0, -decay], raw)
-    weights = lfilter([1.0], [1.0, -decay], np.ones(len(raw)))
-    return np.asarray(sums / weights)
+    sums = accumulate(raw, lambda total, loss: decay * total + loss)
+    weights = accumulate(np.ones(len(raw)), lambda total, one: decay * total + one)
+    return np.array([total / weight for total, weight in zip(sums, weights, strict=True)])
 
 
 def window_of(rule: Rule, steps: int) -> float:

@@ -210,7 +210,7 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
     with campaign_lock(folder), open_store(settings) as store:
         # Before anything that takes a while: whoever interrupts that can go on with this campaign.
         campaign = store.create_campaign(config)
-        with open_evaluator(settings.isolation, tier, text) as evaluator:
+        with open_evaluator(settings.isolation, tier, text, settings.cache) as evaluator:
             announce(evaluator.isolation, watch)
             baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
             _refuse_other_evaluator(config, baseline, evaluator)

@@ -45,7 +45,7 @@ def evaluate_file(
     """
     scale, model = load_tier(tier), chat_model("judge", settings)
     place = str(find_text(text)) if text else None
-    with open_evaluator(settings.isolation, scale, place) as evaluator:
+    with open_evaluator(settings.isolation, scale, place, settings.cache) as evaluator:
         announce(evaluator.isolation, watch)
         baseline = measure_root(ROOT, settings, evaluator, watch)
         outcome = evaluator.evaluate(proposal.code, seed, baseline)

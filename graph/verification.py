@@ -208,7 +208,9 @@ def verify(designs: Sequence[Design], plan: Plan, tell: Tell) -> list[tuple[Cert
 
     What is interrupted goes on where it was: every trial that ended is kept.
     """
-    with open_evaluator(plan.settings.isolation, plan.tier, plan.text) as evaluator:
+    with open_evaluator(
+        plan.settings.isolation, plan.tier, plan.text, plan.settings.cache
+    ) as evaluator:
         found = [_measure(design, plan, evaluator, tell) for design in designs]
         provenance = evaluator.provenance
     compared = [one.result for one in found if isinstance(one.result, Comparison)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from move37.records import UserError
 
@@ -53,10 +55,18 @@ def upgrade(engine: Engine, where: str) -> None:
 
 
 def _use_wal(engine: Engine) -> None:
-    # WAL is a property of the file; it cannot be switched on inside a transaction.
+    # WAL is a property of the file; it cannot be switched on inside a transaction. SQLite does not
+    # wait for another process here, whatever the connection's timeout.
     connection = engine.raw_connection()
     try:
-        connection.cursor().execute("PRAGMA journal_mode=WAL")
+        for attempt in Retrying(
+            retry=retry_if_exception_type(sqlite3.OperationalError),
+            wait=wait_random(0.01, 0.1),
+            stop=stop_after_delay(30),
+            reraise=True,
+        ):
+            with attempt:
+                connection.cursor().execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
 

@@ -52,6 +52,34 @@ def test_designs_differ_and_descend_from_earlier_ones(played: Played) -> None:
     assert all(e.parent < e.number for e in played.experiments)
 
 
+def test_a_proposal_records_what_its_author_was_shown_and_says_it_used(played: Played) -> None:
+    proposals = [one.proposal for one in played.experiments if one.proposal]
+    assert proposals
+    for proposal in proposals:
+        assert set(proposal.cognition_ids) | set(proposal.lesson_ids) <= set(proposal.shown)
+    assert any(proposal.cognition_ids for proposal in proposals)
+    assert any(i.startswith("lesson-") for proposal in proposals for i in proposal.shown)
+
+
+def test_the_default_policy_looks_at_what_is_believed(played: Played) -> None:
+    assert played.config.policy == "posterior"
+    assert all("by posterior loss" in one.selection_reason for one in played.experiments[2:])
+
+
+def test_a_campaign_runs_by_its_policy_and_its_record_says_so(settings: Settings) -> None:
+    # One at a time, so that the second sees the first.
+    config = CampaignConfig(name="p", tier="smoke", experiments=2, batch=1, policy="paper", seed=1)
+    first, second = run_campaign(config, settings)
+    assert isinstance(first.outcome, Measured)
+    assert first.judgement is not None
+    assert "by fitness" in second.selection_reason
+    assert second.parent in {0, 1}
+    with open_store(settings) as store:
+        stored = store.campaign("p")
+    assert stored is not None
+    assert stored.config.policy == "paper"
+
+
 def test_the_record_does_not_depend_on_how_many_run_at_once(
     played: Played, settings: Settings
 ) -> None:
@@ -102,7 +130,7 @@ def test_an_unknown_template_names_those_that_exist(settings: Settings) -> None:
         pytest.param("researcher", marks=pytest.mark.long),
         "evaluate",
         pytest.param("judge", marks=pytest.mark.long),
-        "archive",
+        pytest.param("archive", marks=pytest.mark.long),
     ],
 )
 def test_an_error_of_ours_in_any_node_stops_the_run_and_loses_nothing(

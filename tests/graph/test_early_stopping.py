@@ -32,7 +32,7 @@ def stopped(experiments: list[Experiment]) -> list[Experiment]:
     return [e for e in experiments if isinstance(e.outcome, Failed) and e.outcome.stage == "pruned"]
 
 
-def test_what_lags_is_stopped_goes_to_the_analyst_and_is_the_same_after_a_crash(
+def test_what_lags_is_stopped_and_goes_to_the_analyst(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_by(STRICT, monkeypatch)
@@ -59,6 +59,15 @@ def test_what_lags_is_stopped_goes_to_the_analyst_and_is_the_same_after_a_crash(
     told = " ".join(shown(status_view(campaign, experiments)).split())
     assert (found.planned, found.made) == (320, 320 - 70 * len(pruned))
     assert f"runs stopped early: {len(pruned)}" in told
+
+
+@pytest.mark.long
+def test_stopped_runs_are_the_same_after_a_crash(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_by(STRICT, monkeypatch)
+    experiments = run_campaign(config(), settings)
+    assert stopped(experiments)
 
     def trip(progress: Progress) -> None:
         if (progress.experiment, progress.node, progress.event) == (3, "analyst", "started"):

@@ -8,7 +8,6 @@ from move37.graph.nodes import workbench
 from move37.records import CampaignConfig, Part
 from move37.settings import Settings
 from move37.tools.knowledge import knowledge_tools
-from tests.graph.records import Played
 
 
 def config(*without: Part, experiments: int = 2) -> CampaignConfig:
@@ -17,15 +16,6 @@ def config(*without: Part, experiments: int = 2) -> CampaignConfig:
     return CampaignConfig(
         name=name, tier="smoke", experiments=experiments, batch=1, without=without
     )
-
-
-def test_a_proposal_records_what_its_author_was_shown_and_says_it_used(played: Played) -> None:
-    proposals = [one.proposal for one in played.experiments if one.proposal]
-    assert proposals
-    for proposal in proposals:
-        assert set(proposal.cognition_ids) | set(proposal.lesson_ids) <= set(proposal.shown)
-    assert any(proposal.cognition_ids for proposal in proposals)
-    assert any(i.startswith("lesson-") for proposal in proposals for i in proposal.shown)
 
 
 def test_without_cognition_no_paper_is_shown_and_no_tool_finds_one(settings: Settings) -> None:
