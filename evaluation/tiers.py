@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from move37.records import Finite, UserError, Value, content_id
 from move37.settings import load_settings
@@ -108,10 +108,17 @@ class Promotion(Value):
     to: str = ""
     share: Finite = Field(default=1 / 3, gt=0, le=1)
     seeds: int = Field(default=3, ge=2)
-    holdout_seeds: int = Field(default=8, ge=2)
+    holdout_seeds: int = Field(default=8, ge=4)
     rates: tuple[Finite, ...] = (1 / 3, 1.0, 3.0)
     random_share: Finite = Field(default=0.05, ge=0, le=1)
     finals: int = Field(default=1, ge=1)
+
+    @field_validator("rates")
+    @classmethod
+    def _own_rate_among_them(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if 1.0 not in rates:
+            raise ValueError("1.0, the tier's own rate, must be among the rates")
+        return rates
 
 
 class Tier(Value):

@@ -51,6 +51,7 @@ from move37.records import (
     UserError,
     Value,
     Weather,
+    content_id,
     experiment_id,
 )
 from move37.settings import OFFLINE, Settings
@@ -190,7 +191,11 @@ def require_tiers(names: Sequence[str]) -> list[Tier]:
 def promote(
     designs: Sequence[Design], plans: Sequence[Plan], tell: Tell
 ) -> list[tuple[Certificate, Path]]:
-    """Verify at the first tier, and what is a discovery there at the next, and so on."""
+    """Verify at the first tier, and what is a discovery there at the next, and so on.
+
+    A share of the others goes on too, drawn by lot, or the ledger would know of no design that a
+    small tier was wrong to drop.
+    """
     written, left = [], list(designs)
     for plan in plans:
         if not left:
@@ -198,9 +203,19 @@ def promote(
         ended = verify(left, plan, tell)
         note(plan, [certificate for certificate, _ in ended])
         pairs = zip(left, ended, strict=True)
-        left = [design for design, (told, _) in pairs if told.verdict == "discovery"]
+        left = [
+            design
+            for design, (told, _) in pairs
+            if told.verdict == "discovery" or _is_drawn(told, plan.tier)
+        ]
         written += ended
     return written
+
+
+def _is_drawn(told: Certificate, tier: Tier) -> bool:
+    """The lot of a design depends on its program alone; what failed does not go on."""
+    lot = int(content_id("promotion", tier.name, told.subject.program), 16) / 16**12
+    return isinstance(told.result, Comparison) and lot < tier.promotion.random_share
 
 
 def verify(designs: Sequence[Design], plan: Plan, tell: Tell) -> list[tuple[Certificate, Path]]:

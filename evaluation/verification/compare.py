@@ -16,8 +16,6 @@ from move37.evaluation.verification.trial import Setup, Trial
 from move37.evaluation.verification.twin import plain_setup, size_twin
 from move37.records import Failed, Finite, Value
 
-FACTORS = (1 / 3, 1.0, 3.0)
-
 
 class Recorded(Value):
     """A trial, and the hash of the program that was trained."""
@@ -124,6 +122,7 @@ class _Contest:
 
     def __init__(self, bench: Bench, sources: tuple[str, str], seeds: Seeds) -> None:
         self.bench, self.seeds = bench, seeds
+        self.factors = bench.evaluator.tier.promotion.rates
         self.candidate, self.baseline = sources
         self.trials: dict[Job, Trial] = {}
 
@@ -144,7 +143,7 @@ class _Contest:
                 Job(source=source, setup=setup.at(factor), seed=seed) for seed in self.seeds.tuning
             ]
             for source, setup in setups.items()
-            for factor in FACTORS
+            for factor in self.factors
         }
         found = self._run("tuning", [job for some in jobs.values() for job in some])
         tried = {key: _tuned(key[1], [found[job] for job in some]) for key, some in jobs.items()}
@@ -200,7 +199,7 @@ class _Contest:
         found: dict[Job, Trial | Failed],
         jobs: dict[tuple[str, float], list[Job]],
     ) -> Tuning:
-        own = tuple(tried[source, factor] for factor in FACTORS)
+        own = tuple(tried[source, factor] for factor in self.factors)
         lasted = [one for one in own if isinstance(one, Tuned)]
         if not lasted:
             outcomes = (found[job] for job in jobs[source, 1.0])

@@ -14,7 +14,6 @@ from move37.records import Value
 FIRST_HOLDOUT = 10_000
 FIRST_TUNING = 20_000
 FIRST_CAUSE = 30_000
-HOLDOUT_SEEDS = 8
 TUNING_SEEDS = 2
 CAUSE_SEEDS = 4
 
@@ -27,7 +26,7 @@ class Seeds(Value):
     cause: tuple[int, ...] = Field(min_length=2)
 
 
-def seeds_of(holdout: int = HOLDOUT_SEEDS) -> Seeds:
+def seeds_of(holdout: int) -> Seeds:
     """Return the seeds of a verification on so many holdout seeds."""
     return Seeds(
         tuning=tuple(range(FIRST_TUNING, FIRST_TUNING + TUNING_SEEDS)),

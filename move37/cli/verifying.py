@@ -47,7 +47,9 @@ def verify(
         str | None,
         typer.Option(help="Tiers in order, such as laptop,gpu; default: the campaign's own."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=4, max=1008, help="Holdout seeds.")] = 8,
+    seeds: Annotated[
+        int | None, typer.Option(min=4, max=1008, help="Holdout seeds; default: the tier's.")
+    ] = None,
     cause: Annotated[
         bool, typer.Option("--cause/--no-cause", help="Take out each mechanism once.")
     ] = True,
@@ -57,7 +59,7 @@ def verify(
     """Hold designs against their matched twins on fresh seeds, and write certificates.
 
     Trials that ended are kept: the same command goes on where it was stopped. With several tiers,
-    what is no discovery at one is not run at the next.
+    what is no discovery at one is not run at the next, but for a share that is drawn by lot.
     """
     from move37.evaluation.verification.seeds import seeds_of
     from move37.graph.verification import Plan, promote, require_tiers
@@ -76,7 +78,7 @@ def verify(
         Plan(
             tier=tier,
             text=str(Path(place).expanduser().resolve()) if place else None,
-            seeds=seeds_of(seeds),
+            seeds=seeds_of(seeds or tier.promotion.holdout_seeds),
             settings=settings,
             folder=folder,
             with_cause=cause,

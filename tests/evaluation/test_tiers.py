@@ -44,6 +44,7 @@ def test_an_unreadable_tier_file_is_one_line(tmp_path: Path) -> None:
         ("layers = 2", "layer = 2", "layers"),
         ("steps = 40", 'steps = "many"', "text.steps"),
         ("warmup_share = 0.1", "warmup_share = 0.5", "warmup_share"),
+        ("rates = [0.333, 1.0, 3.0]", "rates = [0.333, 3.0]", "promotion.rates"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(old: str, new: str, place: str) -> None:

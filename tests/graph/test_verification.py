@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from move37.agents import grammar
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
-from move37.evaluation.tiers import load_tier
+from move37.evaluation.tiers import Promotion, load_tier
 from move37.evaluation.verification.cause import NotHad, Variant
 from move37.evaluation.verification.seeds import seeds_of
 from move37.graph import verification
@@ -206,13 +207,14 @@ def test_tiers_are_compared_once_three_designs_ran_at_both(tmp_path: Path) -> No
     assert "3 designs as large does; Kendall's tau 1.00" in line
 
 
-def test_only_a_discovery_goes_on_to_the_next_tier(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("share", "second"), [(0.0, ["good"]), (1.0, ["good", "bad"])])
+def test_a_discovery_goes_on_to_the_next_tier_and_so_does_what_the_lot_draws(
+    share: float, second: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ran: list[tuple[str, list[str]]] = []
+    ran: list[list[str]] = []
 
     def verify(designs: list[Design], at: Plan, tell: object) -> list[object]:
-        ran.append((at.tier.name, [design.label for design in designs]))
+        ran.append([design.label for design in designs])
         gains = {"good": 0.1}
         return [
             (
@@ -227,6 +229,8 @@ def test_only_a_discovery_goes_on_to_the_next_tier(
         design_of_file(proposal().model_copy(update={"name": name}), "delta_net")
         for name in ("good", "bad")
     ]
-    written = verification.promote(named, [plan(tmp_path)] * 2, lambda *_: None)
-    assert [labels for _, labels in ran] == [["good", "bad"], ["good"]]
-    assert [told.verdict for told, _ in written] == ["discovery", "not better", "discovery"]
+    tier = load_tier("smoke").model_copy(update={"promotion": Promotion(random_share=share)})
+    written = verification.promote(named, [replace(plan(tmp_path), tier=tier)] * 2, lambda *_: None)
+    assert ran == [["good", "bad"], second]
+    told = {"good": "discovery", "bad": "not better"}
+    assert [one.verdict for one, _ in written] == [told[name] for name in ("good", "bad", *second)]

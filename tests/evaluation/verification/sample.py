@@ -33,7 +33,7 @@ from move37.records import CurvePoint, Failed, GateReport, GateResult, Provenanc
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>[bold]x[/bold]"
 CODE, ROOT = "class TokenMixer: ...  # <b>candidate</b>\n", "class TokenMixer: ...\n"
 TIER = load_tier("smoke")
-SEEDS = seeds_of()
+SEEDS = seeds_of(8)
 PLAIN = Setup(hidden=32, expansion=2.0)
 TWIN = Setup(hidden=32, expansion=2.5, factor=3.0)
 

@@ -12,7 +12,7 @@ import pytest
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.tiers import load_tier
-from move37.evaluation.verification.compare import FACTORS, Comparison, NotTuned, compare
+from move37.evaluation.verification.compare import Comparison, NotTuned, compare
 from move37.evaluation.verification.runs import Bench, Job, Step
 from move37.evaluation.verification.seeds import seeds_of
 from move37.evaluation.verification.trial import CURVE_POINTS, Setup, Trial
@@ -50,7 +50,7 @@ def silent(_: Step) -> None:
 def store(bench: Bench, sources: dict[str, Setup], losses: Losses) -> None:
     """Keep a trial of every job that a comparison asks for, with these losses."""
     for source, sized in sources.items():
-        for setup in {PLAIN, *(sized.at(factor) for factor in FACTORS)}:
+        for setup in {PLAIN, *(sized.at(factor) for factor in TIER.promotion.rates)}:
             for place, seed in enumerate((*SEEDS.tuning, *SEEDS.holdout)):
                 job = Job(source=source, setup=setup, seed=seed)
                 trial = sample.trial(seed, losses(job, place), setup)
@@ -206,7 +206,7 @@ def test_a_rate_that_fails_is_told_and_another_one_is_taken(
     assert told.reason.startswith("train: AssertionError")
     assert found.candidate.setup.factor != 3.0
     for seed in SEEDS.holdout:
-        for factor in FACTORS:
+        for factor in TIER.promotion.rates:
             place.path_of(Job(source=broken, setup=PLAIN.at(factor), seed=seed)).unlink()
     ended = compare(place, broken, ROOT, (1, 1), SEEDS)
     assert isinstance(ended, Failed)
