@@ -181,7 +181,7 @@ def _design(brief: ResearchBrief, turn: Turn, draft: Draft, name: str) -> dict[s
     told = f"Child of {parent.name} (number {parent.number}). {draft.told}"
     hypothesis = (
         f"Against its parent's held-out loss of {parent.loss:.4f} the loss falls by at least the "
-        f"baseline's own seed noise, {gain:.4f} nats per byte; if it does not, the change does "
+        f"baseline's own seed noise, {gain:.4f} nats per token; if it does not, the change does "
         "not matter at this scale."
     )
     return {

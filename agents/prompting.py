@@ -135,7 +135,7 @@ def _forecast(brief: ForecastBrief) -> dict[str, str]:
     believed = (
         f"Loss of the parent: {brief.believed.mean:.4f} ± {brief.believed.sd:.4f}; of its children "
         f"by descent alone: {brief.prior.mean:.4f} ± {brief.prior.sd:.4f}; two runs of one design "
-        f"differ by a seed SD of {noise.sd:.4f}; the root has {noise.mean:.4f}. Nats per byte."
+        f"differ by a seed SD of {noise.sd:.4f}; the root has {noise.mean:.4f}. Nats per token."
     )
     sections = [
         f"## Design\n{_proposal(brief.proposal)}",
@@ -259,7 +259,7 @@ def _proposal(proposal: Proposal) -> str:
     tags = ", ".join(proposal.mechanisms) or "none"
     return (
         f"{one_line(proposal.name, 80)}, revision {proposal.revision}; mechanisms: {tags}; "
-        f"expected fall of held-out loss {proposal.expected_gain:.4f} nats per byte.\n"
+        f"expected fall of held-out loss {proposal.expected_gain:.4f} nats per token.\n"
         f"{fence(text, 'motivation')}"
     )
 

@@ -34,7 +34,7 @@ class Design(BaseModel):
         min_length=1, max_length=4000, description="what should be seen in the measurements"
     )
     expected_gain: Finite = Field(
-        description="expected fall of held-out loss against the parent, nats per byte"
+        description="expected fall of held-out loss against the parent, nats per token"
     )
     mechanisms: tuple[str, ...] = Field(default=(), description="mechanism tags of the design")
     cognition_ids: tuple[str, ...] = Field(

@@ -1,6 +1,6 @@
 """What is believed of each design's true loss, and parents drawn from that belief.
 
-Losses are those of text, in nats per byte, and lower is better.
+Losses are those of text, in nats per token, and lower is better.
 """
 
 from __future__ import annotations

@@ -168,8 +168,9 @@ def _caution(campaign: Campaign, lines: Sequence[Standing], null: Null | None) -
         yield Text("Nothing was measured yet.", style="dim")
     elif noise:
         yield Text(
-            "Loss in nats per byte, held out, lower is better; ± is one standard deviation of the "
-            f"noise. {luck_told(len(lines), noise.sd, null)}{believed_line(lines)}",
+            "Loss in nats per token (a byte unless the tier has a tokenizer), held out, lower is "
+            "better; ± is one standard deviation of the noise. "
+            f"{luck_told(len(lines), noise.sd, null)}{believed_line(lines)}",
             style="dim",
         )
 
@@ -343,7 +344,7 @@ def _lineage(experiment: Experiment) -> dict[str, str]:
         facts["fitness"] = f"{experiment.judgement.fitness:.3f} = {terms}"
         facts["judge"] = experiment.judgement.rubric.reason
         if known := experiment.judgement.estimate:
-            facts["believed"] = f"loss {known.mean:.4f} ± {known.sd:.4f} nats per byte"
+            facts["believed"] = f"loss {known.mean:.4f} ± {known.sd:.4f} nats per token"
     if experiment.forecast:
         facts["predicted"] = forecast_line(experiment.forecast)
     if experiment.arm:

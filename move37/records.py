@@ -110,7 +110,7 @@ class Selection(Value):
 class Proposal(Value):
     """A design: its idea, the effect that is expected of it, and its code.
 
-    `expected_gain` is the predicted fall of held-out loss against the parent in nats per byte.
+    `expected_gain` is the predicted fall of held-out loss against the parent in nats per token.
     `shown` are the ids of all cognition and lessons that its author was shown, in order; of these
     it says that it used `cognition_ids` and `lesson_ids`.
     """
@@ -147,7 +147,7 @@ class Prediction(Value):
     """What a judge expects of a design that it has not seen trained.
 
     `gain` is the fall of held-out loss on text against what is believed of the parent, `sd` how
-    far from it the truth may lie (one standard deviation); both in nats per byte.
+    far from it the truth may lie (one standard deviation); both in nats per token.
     """
 
     gain: Finite
@@ -156,7 +156,7 @@ class Prediction(Value):
 
 
 class Estimate(Value):
-    """What is believed of a true held-out loss on text: mean and SD of a normal, nats per byte."""
+    """What is believed of a true held-out loss on text: mean and SD of a normal, nats per token."""
 
     mean: Finite
     sd: Finite = Field(ge=0)

@@ -99,7 +99,7 @@ def show_experiment(experiment: Experiment) -> str:
     proposal, analysis = experiment.proposal, experiment.analysis
     if proposal is not None:
         parts += [f"Name: {one_line(proposal.name, 80)}", fence(proposal.motivation, "motivation")]
-        parts.append(f"Expected gain: {proposal.expected_gain:.4f} nats per byte.")
+        parts.append(f"Expected gain: {proposal.expected_gain:.4f} nats per token.")
     if isinstance(experiment.outcome, Measured):
         parts += [show_losses(experiment.outcome), show_size(experiment.outcome.size)]
     elif experiment.outcome is not None:

@@ -98,7 +98,7 @@ def test_one_experiment_shows_its_arm_its_prediction_and_what_is_believed() -> N
     text = shown(display.experiment_view(found, told[4], sample.ROOT_CODE), width=200)
     assert "best-of-n, a control" in text
     assert "gain over its parent +0.0500 ± 0.0300, +0.0510 ± 0.0300 nats" in text
-    assert "loss 2.2915 ± 0.0140 nats per byte" in text
+    assert "loss 2.2915 ± 0.0140 nats per token" in text
 
 
 def test_the_tree_starts_at_the_root_template_and_keeps_failures() -> None:
