@@ -32,6 +32,7 @@ class Corpus:
     `maps` are the memory maps behind the arrays, if there are any. `key` is a secret that
     follows from the held-out text, where that is too long to be read for each secret number.
     `names` [vocabulary] gives the number that stands for each token; no box is ever told.
+    `tokenizer` is the file that made the tokens, None where they are bytes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Corpus:
     key: bytes = b""
     names: Array = field(default_factory=lambda: np.arange(BYTES, dtype=np.uint8))
     maps: tuple[mmap.mmap, ...] = ()
+    tokenizer: Path | None = None
 
     def release(self) -> None:
         """Give the pages of mapped text back, so that text of any size takes little memory."""

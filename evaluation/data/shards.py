@@ -184,6 +184,7 @@ def _opened(folder: Path, manifest: Manifest) -> Corpus:
         bytes_per_token=manifest.bytes_per_token,
         key=bytes.fromhex(manifest.key),
         maps=maps,
+        tokenizer=folder / TOKENIZER if manifest.tokenizer else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,20 @@ class Bpe:
                 f"tokenizer {self._name} has {self.vocabulary} ids, the tier has a vocabulary of "
                 f"{vocabulary}: set text.vocabulary to {self.vocabulary}, or name another tokenizer"
             )
+
+    @property
+    def end(self) -> int:
+        """The id that stands last in a document, and so before the next."""
+        return int(self._end[-1])
+
+    def ids(self, text: str) -> list[int]:
+        """Return the ids of a text, with nothing before or behind."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of some ids; an empty line stands between documents."""
+        told = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return str(told).replace(END, "\n\n")
 
     def save(self, path: Path) -> None:
         """Write it down beside its shards."""

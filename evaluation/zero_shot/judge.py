@@ -16,8 +16,8 @@ from move37.evaluation.isolation.nursery import BoxFailure, Limits, Nursery
 from move37.evaluation.zero_shot.harness import Harness, require
 from move37.evaluation.zero_shot.results import BenchmarkRun, TaskItems
 from move37.evaluation.zero_shot.streams import Boxed
-from move37.evaluation.zero_shot.text import ByteTokenizer, held_out_text
-from move37.records import Failed, UserError
+from move37.evaluation.zero_shot.text import held_out_text, tokenizer_of
+from move37.records import Failed
 
 
 class BenchmarkJudge:
@@ -74,7 +74,7 @@ class BenchmarkJudge:
             used=run.account.add_usage,
         )
         start = time.monotonic()
-        model = BoxedModel(boxed, ByteTokenizer(self._corpus), tier.text.length)
+        model = BoxedModel(boxed, tokenizer_of(self._corpus), tier.text.length)
         tasks = harness.run(model, names, limit)
         return BenchmarkRun(
             seed=run.seed,
@@ -88,8 +88,6 @@ class BenchmarkJudge:
 
     def _opened(self) -> Harness:
         require()
-        if self._corpus.vocabulary != data.BYTES:
-            raise UserError("benchmarks read bytes: choose a tier of bytes, such as laptop")
         with self._lock:
             if self._harness is None:
                 room = self._evaluator.tier.text.length

@@ -8,6 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from move37.evaluation.data import Corpus
+from move37.evaluation.data.tokens import load_bpe
+
+# Far more than a thousand items are made of; held-out text may be of any length.
+MOST = 1 << 24
 
 
 class Tokenizer(Protocol):
@@ -49,6 +53,38 @@ class ByteTokenizer:
         return bytes(self._byte[np.array(ids, np.int64)]).decode("utf-8", "replace")
 
 
+class BpeTokenizer:
+    """The tier's BPE, each of its ids under its number in the corpus's secret alphabet."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        assert corpus.tokenizer is not None
+        self._bpe = load_bpe(corpus.tokenizer)
+        self._number = corpus.names
+        self._id = np.argsort(corpus.names)
+
+    @property
+    def start(self) -> int:
+        """The token that ends a document."""
+        return int(self._number[self._bpe.end])
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        return [int(number) for number in self._number[np.array(self._bpe.ids(text), np.int64)]]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of some ids."""
+        return self._bpe.text(self._id[np.array(ids, np.int64)].tolist())
+
+
+def tokenizer_of(corpus: Corpus) -> Tokenizer:
+    """Return what turns text into the tokens of a corpus.
+
+    Raises:
+        UserError: the package that reads its tokenizer is not installed.
+    """
+    return ByteTokenizer(corpus) if corpus.tokenizer is None else BpeTokenizer(corpus)
+
+
 def held_out_text(corpus: Corpus) -> str:
-    """Return the held-out text as it reads."""
-    return ByteTokenizer(corpus).decode(corpus.held_out.tolist())
+    """Return the held-out text as it reads, as far as tasks need it."""
+    return tokenizer_of(corpus).decode(corpus.held_out[:MOST].tolist())
