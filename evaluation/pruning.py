@@ -56,8 +56,8 @@ class Rule(Value):
     smoothing: Finite = Field(default=0.02, gt=0, le=1)
 
 
-# Chosen among 60 on the stored curves of 29 designs (`benchmarks/early_stopping.py`): of those that
-# keep 95 % of the best quarter, the one that saves most.
+# Chosen among 60 on the first 29 of the stored curves (`benchmarks/early_stopping.py`): of those
+# that keep 95 % of the best quarter, the one that saves most. On all 64 it keeps 96 %, saves half.
 RULE = Rule(
     looks=(Look(at=0.2, kept=0.5), Look(at=0.3, kept=0.4), Look(at=0.5, kept=0.3)),
     good=0.3,

@@ -172,7 +172,8 @@ def test_the_best_rate_of_each_goes_to_the_holdout(
 ) -> None:
     place = bench(evaluator, tmp_path, silent)
     other = ROOT.replace("DeltaNet:", "Another DeltaNet:")
-    best = {ROOT: 3.0, other: 1 / 3}
+    low, _, high = TIER.promotion.rates
+    best = {ROOT: high, other: low}
 
     def losses(job: Job, seed: int) -> float:
         return 2.9 + 0.1 * abs(math.log(job.setup.factor / best[job.source])) + 0.001 * seed
@@ -180,7 +181,7 @@ def test_the_best_rate_of_each_goes_to_the_holdout(
     store(place, {ROOT: PLAIN, other: PLAIN}, losses)
     found = compare(place, other, ROOT, (1, 1), SEEDS)
     assert isinstance(found, Comparison)
-    assert (found.candidate.setup.factor, found.twin.setup.factor) == (1 / 3, 3.0)
+    assert (found.candidate.setup.factor, found.twin.setup.factor) == (low, high)
     # Tuned alike they are the same, and both better than the baseline at the tier's rate.
     assert found.claim.verdict == "size or tuning only"
     assert found.split.tuning.gain == pytest.approx(found.split.own_tuning.gain)
