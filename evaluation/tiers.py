@@ -125,7 +125,8 @@ class Tier(Value):
     """A tier; `seconds` bounds one training run, `baseline_seeds` are those of the noise floor.
 
     `least` is the gain of held-out text loss, in nats, below which nothing is claimed.
-    `benchmark_examples` is how many examples of a benchmark are asked, 0 for all of them.
+    `benchmark_examples` is how many examples of a benchmark are asked, 0 for what the command
+    asks by default.
     """
 
     name: str

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
+from move37.evaluation.pruning import RULE, smoothed, window_of
 from move37.evaluation.saving import saving, told
 from move37.evaluation.standing import (
     TASK,
@@ -373,7 +374,10 @@ def _over_experiments(
 
 
 def curve_figures(campaign: Campaign, top: Standing | None) -> dict[str, Figure]:
-    """Draw the training loss of each task, the best design against the baseline."""
+    """Draw the smoothed training loss of each task, the best design against the baseline.
+
+    It is the moving average that early stopping goes by.
+    """
     runs: list[tuple[str, str, Sequence[CurvePoint]]] = []
     if campaign.baseline:
         runs.append((campaign.baseline.name, "quiet", campaign.baseline.curve))
@@ -387,9 +391,13 @@ def _curve_figure(task: str, runs: Sequence[tuple[str, str, Sequence[CurvePoint]
     data = []
     for name, colour, curve in runs:
         points = [point for point in curve if point.task == task]
-        line = {"x": [point.step for point in points], "y": [point.loss for point in points]}
+        means = smoothed([point.loss for point in points], window_of(RULE, len(points)))
+        line = {"x": [point.step for point in points], "y": means.tolist()}
         data.append(line | {"mode": "lines", "name": html.escape(name), "meta": colour})
-    x, y = {"title": {"text": "step"}}, {"title": {"text": f"training loss, {html.escape(task)}"}}
+    x, y = (
+        {"title": {"text": "step"}},
+        {"title": {"text": f"training loss, {html.escape(task)}, smoothed"}},
+    )
     return _figure(data, xaxis=x, yaxis=y, showlegend=True)
 
 

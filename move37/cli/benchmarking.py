@@ -38,7 +38,10 @@ def benchmark(
     tasks: Annotated[
         str, typer.Option(help="Names of tasks with commas: ours, or any of the harness.")
     ] = LOCAL,
-    limit: Annotated[int, typer.Option(min=2, help="The first so many items of each.")] = LIMIT,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=2, help=f"The first so many items; default: the tier's, else {LIMIT}."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
     text: TextPath = None,
     as_json: AsJson = False,
@@ -60,6 +63,7 @@ def benchmark(
     require()
     names, settings = chosen(tasks), load_settings()
     source, scale = read_source(file), load_tier(tier)
+    limit = limit or scale.benchmark_examples or LIMIT
     place = str(find_text(text)) if text else None
     with judging(), open_evaluator(settings.isolation, scale, place) as evaluator:
         plan = Plan(

@@ -14,8 +14,15 @@ import plotly.graph_objects as go
 import pytest
 
 from move37.evaluation.isolation.walls import CLEAN_ENVIRONMENT
-from move37.records import Failed, UserError
-from move37.report import content_policy, render_report, spent_on, tree_places, write_report
+from move37.records import CurvePoint, Failed, UserError
+from move37.report import (
+    content_policy,
+    curve_figures,
+    render_report,
+    spent_on,
+    tree_places,
+    write_report,
+)
 from tests.move37_package import sample
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"]
@@ -223,3 +230,20 @@ def test_a_browser_draws_every_figure_and_no_hostile_script(tmp_path: Path) -> N
     assert set(drawn) == {"tree", "fitness", "loss", "curve-text", "curve-recall", "cost"}
     assert done.stdout.count('class="scatterlayer') >= 5
     assert "<img" not in done.stdout[: done.stdout.index('id="figures"')]
+
+
+def test_training_losses_are_drawn_smoothed() -> None:
+    campaign = sample.campaign()
+    assert campaign.baseline
+    jagged = [2.0 + step % 2 for step in range(400)]
+    curve = tuple(
+        CurvePoint(task="text", step=step, loss=loss, seconds=0.0)
+        for step, loss in enumerate(jagged, 1)
+    )
+    changed = campaign.model_copy(
+        update={"baseline": campaign.baseline.model_copy(update={"curve": curve})}
+    )
+    (drawn,) = curve_figures(changed, None)["curve-text"]["data"]
+    assert drawn["x"] == list(range(1, 401))
+    assert drawn["y"][0] == 2.0
+    assert max(abs(loss - 2.5) for loss in drawn["y"][100:]) < 0.1
