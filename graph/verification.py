@@ -21,7 +21,6 @@ from move37.agents.briefs import AblationBrief
 from move37.agents.models import chat_model
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
-from move37.evaluation.standing import standings
 from move37.evaluation.statistics.fidelity import fidelity
 from move37.evaluation.tiers import Tier, load_tier
 from move37.evaluation.verification.cause import Cause, NotHad, Variant, find_cause
@@ -92,20 +91,14 @@ class Plan:
 
 
 def chosen(
-    campaign: Campaign, experiments: Sequence[Experiment], wanted: Sequence[str], top: int
+    campaign: Campaign, experiments: Sequence[Experiment], wanted: Sequence[str]
 ) -> list[Experiment]:
-    """Return the experiments that are meant: by number or id, else the best by fitness.
+    """Return the experiments of these numbers or ids.
 
     Raises:
         UserError: one does not exist, or has no loss to verify.
     """
-    name = campaign.config.name
-    if not wanted:
-        lines = standings(campaign, experiments)[:top]
-        if not lines:
-            raise UserError(f"campaign {name} has measured nothing yet that could be verified")
-        return [line.experiment for line in lines]
-    found = []
+    name, found = campaign.config.name, []
     for number in wanted:
         one = next((e for e in experiments if number in (str(e.number), e.id)), None)
         if one is None:

@@ -28,9 +28,10 @@ from move37.records import UserError
 from move37.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from move37.evaluation.tiers import Tier
     from move37.evaluation.verification.certificate import Certificate
-    from move37.graph.verification import Design
-    from move37.records import CampaignConfig
+    from move37.graph.verification import Design, Plan, Tell
+    from move37.records import Campaign, Experiment
 
 FOLDER = "certificates"
 DEFAULT_TIER = "laptop"
@@ -41,7 +42,7 @@ def verify(
         list[str] | None,
         typer.Argument(metavar="[ID...|FILE]", help="Numbers or ids of experiments, or a file."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Without IDs: so many, the fittest first.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Without IDs: so many go to the holdout.")] = 1,
     campaign: CampaignName = None,
     tiers: Annotated[
         str | None,
@@ -58,24 +59,30 @@ def verify(
 ) -> None:
     """Hold designs against their matched twins on fresh seeds, and write certificates.
 
+    Without IDs the fittest third of the campaign is first trained at three seeds each, as its tier
+    says, and the best means go to the holdout; with IDs these go there at once.
+
     Trials that ended are kept: the same command goes on where it was stopped. With several tiers,
     what is no discovery at one is not run at the next, but for a share that is drawn by lot.
     """
+    from move37.certificates import Board
+    from move37.evaluation.tiers import load_tier
     from move37.evaluation.verification.seeds import seeds_of
     from move37.graph.verification import Plan, promote, require_tiers
 
     settings, asked = load_settings(), designs or []
     file = Path(asked[0]) if len(asked) == 1 and asked[0].endswith(".py") else None
-    if file:
-        found, folder, own, place = [_of_file(file)], settings.home / FOLDER, DEFAULT_TIER, text
-    else:
-        config, found = _of_campaign(settings, campaign, asked, top)
+    played = None if file else _campaign(settings, campaign)
+    if played:
+        config = played[0].config
         folder, own, place = settings.home / config.name / FOLDER, config.tier, config.text
         if text:
             raise UserError("--text is for a file; a campaign is verified on its own text")
-    names = [name.strip() for name in tiers.split(",")] if tiers else [own]
-    plans = [
-        Plan(
+    else:
+        folder, own, place = settings.home / FOLDER, DEFAULT_TIER, text
+
+    def plan(tier: Tier) -> Plan:
+        return Plan(
             tier=tier,
             text=str(Path(place).expanduser().resolve()) if place else None,
             seeds=seeds_of(seeds or tier.promotion.holdout_seeds),
@@ -83,11 +90,15 @@ def verify(
             folder=folder,
             with_cause=cause,
         )
-        for tier in require_tiers(names)
-    ]
-    from move37.certificates import Board
 
+    names = [name.strip() for name in tiers.split(",")] if tiers else [own]
+    plans = [plan(tier) for tier in require_tiers(names)]
     with _stoppable("the same command"), Board(quiet=as_json) as board:
+        found = (
+            _of_campaign(*played, asked, top, plan(load_tier(own)), board.tell)
+            if played
+            else [_of_file(Path(asked[0]))]
+        )
         written = promote(found, plans, board.tell)
     pages = [_write_page(certificate, path) for certificate, path in written]
     if as_json:
@@ -150,16 +161,30 @@ def verdict_lines(settings: Settings, campaign: str, number: int) -> list[str]:
     return lines
 
 
-def _of_campaign(
-    settings: Settings, name: str | None, wanted: list[str], top: int
-) -> tuple[CampaignConfig, list[Design]]:
-    from move37.graph.verification import chosen, designs_of
-
+def _campaign(settings: Settings, name: str | None) -> tuple[Campaign, list[Experiment]]:
     with open_store(settings) as store:
         found = campaign_of(store, name)
-        experiments = store.experiments(found.config.name)
-    picked = chosen(found, experiments, wanted, top)
-    return found.config, designs_of(found, experiments, picked)
+        return found, store.experiments(found.config.name)
+
+
+def _of_campaign(
+    campaign: Campaign,
+    experiments: list[Experiment],
+    wanted: list[str],
+    top: int,
+    plan: Plan,
+    tell: Tell,
+) -> list[Design]:
+    """Return the designs that were named, else the best over the seeds of the middle stage."""
+    from move37.graph.finalists import finalists, promoted
+    from move37.graph.verification import chosen, designs_of
+
+    if wanted:
+        picked = chosen(campaign, experiments, wanted)
+    else:
+        wide = promoted(campaign, experiments, top, plan.tier.promotion)
+        picked = finalists(wide, top, plan, tell)
+    return designs_of(campaign, experiments, picked)
 
 
 def _of_file(file: Path) -> Design:
