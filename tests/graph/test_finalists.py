@@ -50,7 +50,7 @@ def test_the_lowest_mean_over_seeds_goes_to_the_holdout_not_the_luckiest_run(
     asked: list[Job] = []
 
     class Bench:
-        def run(self, _: str, jobs: list[Job]) -> list[Trial | Failed]:
+        def run(self, _phase: str, jobs: list[Job]) -> list[Trial | Failed]:
             asked.extend(jobs)
             worst, _, best = jobs
             return [
