@@ -78,6 +78,13 @@ class EvaluatorProcess:
         self.isolation = Isolation.model_validate(self._told["isolation"])
 
     @property
+    def pid(self) -> int:
+        """The number of the process that answers now; another one after it was replaced."""
+        if self._process is None:
+            raise ValueError("stopped")
+        return self._process.pid
+
+    @property
     def tier(self) -> Tier:
         """The tier at which it trains."""
         if self._opening.tier is None:

@@ -37,11 +37,6 @@ def evaluator() -> Iterator[EvaluatorProcess]:
             yield opened
 
 
-def server_of_this_process() -> psutil.Process:
-    children = psutil.Process().children()
-    return next(c for c in children if "move37.evaluation.server" in c.cmdline())
-
-
 def test_what_is_measured_elsewhere_comes_back_as_a_record(evaluator: EvaluatorProcess) -> None:
     seen: list[CurvePoint] = []
     measured = evaluator.evaluate(DELTA_NET, 0, watch=lambda _, point, __: seen.append(point))
@@ -63,7 +58,8 @@ def test_gates_and_policy_are_asked_elsewhere_too(evaluator: EvaluatorProcess) -
 
 def test_no_key_enters_the_evaluating_process(evaluator: EvaluatorProcess) -> None:
     assert evaluator.isolation.tier
-    for process in (server_of_this_process(), *server_of_this_process().children(recursive=True)):
+    server = psutil.Process(evaluator.pid)
+    for process in (server, *server.children(recursive=True)):
         assert b"the-key-of-the-user" not in Path(f"/proc/{process.pid}/environ").read_bytes()
 
 
@@ -73,13 +69,13 @@ def test_a_bug_over_there_is_an_exception_with_its_traceback_here() -> None:
 
 
 def test_a_process_that_dies_is_no_verdict_and_is_replaced(evaluator: EvaluatorProcess) -> None:
-    server = server_of_this_process()
+    server = psutil.Process(evaluator.pid)
     threading.Timer(1.0, server.kill).start()
     with pytest.raises(NurseryLost):
         evaluator.check(HANGS)
     again = evaluator.check(DELTA_NET)
     assert isinstance(again, GateReport)
-    assert server_of_this_process().pid != server.pid
+    assert evaluator.pid != server.pid
 
 
 def test_stopping_frees_whoever_waits_and_leaves_no_process() -> None:

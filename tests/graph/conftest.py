@@ -22,31 +22,52 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_evaluator(cache: Path) -> Iterator[None]:
-    """One real evaluating process for all campaigns of these tests; each would start its own."""
-    smoke = load_tier("smoke")
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        started: list[EvaluatorProcess] = []
+class Shared:
+    """Opens one real evaluating process for all campaigns of these tests, when the first asks."""
 
-        @contextmanager
-        def opened(
-            mode: Mode, tier: Tier | None = None, text: str | None = None, cache: Path = cache
-        ) -> Iterator[EvaluatorProcess]:
-            if (tier, text) != (smoke, None):
-                with open_evaluator(mode, tier, text, cache) as own:
-                    yield own
-                return
-            if not started:
-                started.append(stack.enter_context(open_evaluator(mode, smoke, None, cache)))
-            try:
-                yield started[0]
-            except BaseException:
-                # What ends a campaign ends its evaluator too.
-                started.clear()
-                raise
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._smoke = load_tier("smoke")
+        self._started: EvaluatorProcess | None = None
+        self._stack = ExitStack()
 
-        patch.setattr("move37.graph.lab.open_evaluator", opened)
+    @contextmanager
+    def opened(
+        self,
+        mode: Mode,
+        tier: Tier | None = None,
+        text: str | None = None,
+        cache: Path | None = None,
+    ) -> Iterator[EvaluatorProcess]:
+        if (tier, text) != (self._smoke, None):
+            with open_evaluator(mode, tier, text, cache or self._cache) as own:
+                yield own
+            return
+        if self._started is None:
+            one = open_evaluator(mode, self._smoke, None, self._cache)
+            self._started = self._stack.enter_context(one)
+        try:
+            yield self._started
+        except BaseException:
+            # What ends a campaign ends its evaluator too.
+            self._started = None
+            raise
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def shared(cache: Path) -> Iterator[Shared]:
+    shared = Shared(cache)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_evaluator(shared: Shared) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("move37.graph.lab.open_evaluator", shared.opened)
         yield
 
 
