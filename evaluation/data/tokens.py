@@ -87,7 +87,9 @@ class Bpe:
 
     def _encode(self, batch: list[str]) -> Iterator[Array]:
         cut = [list(_cut(document)) for document in batch]
-        found = iter(self._tokenizer.encode_batch([piece for parts in cut for piece in parts]))
+        pieces = [piece for parts in cut for piece in parts]
+        # What some tokenizers put before a text would stand before each piece of a document.
+        found = iter(self._tokenizer.encode_batch(pieces, add_special_tokens=False))
         for parts in cut:
             ids = [number for _ in parts for number in next(found).ids]
             yield np.array([*ids, *self._end], np.uint16)

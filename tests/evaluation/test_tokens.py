@@ -15,7 +15,7 @@ from move37.evaluation.data import load_corpus
 from move37.evaluation.data.corpus import alphabet
 from move37.evaluation.data.prepare import prepare
 from move37.evaluation.data.shards import TOKENIZER
-from move37.evaluation.data.tokens import END
+from move37.evaluation.data.tokens import END, load_bpe, train_bpe
 from move37.evaluation.tiers import Dataset, Tier, load_tier
 from move37.records import UserError
 
@@ -137,3 +137,20 @@ def test_a_package_that_is_missing_is_named_with_its_install_line(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"datasets is needed .*: pip install 'move37\[data\]'"):
         prepare(tier_of(path="some/dataset"), None, tmp_path)
+
+
+@needs_data
+def test_what_a_tokenizer_puts_before_a_text_stands_in_no_document(tmp_path: Path) -> None:
+    import tokenizers
+    from tokenizers.processors import TemplateProcessing
+
+    plain = train_bpe(texts(), 300)
+    plain.save(tmp_path / "plain.json")
+    tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "plain.json"))
+    start = (END, tokenizer.token_to_id(END))
+    tokenizer.post_processor = TemplateProcessing(single=f"{END} $A", special_tokens=[start])
+    tokenizer.save(str(tmp_path / "starting.json"))
+    bpe = load_bpe(tmp_path / "starting.json")
+    (ids,) = bpe.encode(["import os"])
+    assert ids.tolist() == [*bpe.ids("import os"), bpe.end]
+    assert bpe.text(bpe.ids("import os")) == "import os"
