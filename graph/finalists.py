@@ -62,10 +62,9 @@ def _jobs(one: Experiment, plan: Plan) -> list[Job]:
     if one.proposal is None or not isinstance(one.outcome, Measured):
         return []
     known = {score.seed for score in one.outcome.scores if score.task == TASK}
-    lacking = plan.tier.promotion.seeds - len(known)
-    free = [seed for seed in range(plan.tier.promotion.seeds + len(known)) if seed not in known]
-    setup = plain_setup(plan.tier)
-    return [Job(source=one.proposal.code, setup=setup, seed=seed) for seed in free[:lacking]]
+    source, setup = one.proposal.code, plain_setup(plan.tier)
+    seeds = range(plan.tier.promotion.seeds)
+    return [Job(source=source, setup=setup, seed=seed) for seed in seeds if seed not in known]
 
 
 def _losses(one: Experiment) -> list[float]:
