@@ -13,7 +13,6 @@ rank.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from pydantic import Field
 from move37.evaluation.forecast import Line, features, fit
 from move37.evaluation.standing import TASK
 from move37.evaluation.statistics.intervals import Array
-from move37.records import Baseline, CurvePoint, Experiment, Failed, Finite, Measured, Value
+from move37.records import Baseline, CurvePoint, Experiment, Failed, Finite, Measured, Value, lot
 
 # Longer than any warm-up of a tier: early on, the rate decides who is ahead, not the design.
 WARM = 0.1
@@ -132,9 +131,8 @@ def window_of(rule: Rule, steps: int) -> float:
 
 
 def is_spared(rule: Rule, identity: str) -> bool:
-    """Whether the lot falls on the run of this id: a hash, so the same at every repetition."""
-    number = int.from_bytes(hashlib.sha256(f"spared:{identity}".encode()).digest()[:8])
-    return number < rule.spared * 2**64
+    """Whether the lot falls on the run of this id."""
+    return lot("spared", identity) < rule.spared
 
 
 def checks(rule: Rule, past: Sequence[Past], steps: int) -> tuple[Cut | Forecast, ...]:

@@ -50,8 +50,8 @@ from move37.records import (
     UserError,
     Value,
     Weather,
-    content_id,
     experiment_id,
+    lot,
 )
 from move37.settings import OFFLINE, Settings
 from move37.tools.workbench import Workbench
@@ -207,8 +207,8 @@ def promote(
 
 def _is_drawn(told: Certificate, tier: Tier) -> bool:
     """The lot of a design depends on its program alone; what failed does not go on."""
-    lot = int(content_id("promotion", tier.name, told.subject.program), 16) / 16**12
-    return isinstance(told.result, Comparison) and lot < tier.promotion.random_share
+    drawn = lot("promotion", tier.name, told.subject.program) < tier.promotion.random_share
+    return drawn and isinstance(told.result, Comparison)
 
 
 def verify(designs: Sequence[Design], plan: Plan, tell: Tell) -> list[tuple[Certificate, Path]]:

@@ -56,7 +56,7 @@ def upgrade(engine: Engine, where: str) -> None:
 
 def _use_wal(engine: Engine) -> None:
     # WAL is a property of the file; it cannot be switched on inside a transaction. SQLite does not
-    # wait for another process here, whatever the connection's timeout.
+    # wait here for a process that is writing, whatever the connection's timeout.
     connection = engine.raw_connection()
     try:
         for attempt in Retrying(

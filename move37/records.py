@@ -27,6 +27,11 @@ def content_id(*parts: object, length: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def lot(*parts: object) -> float:
+    """Return a number in [0, 1) that follows from `parts` alone: the same at every repetition."""
+    return int(content_id(*parts, length=16), 16) / 16**16
+
+
 # --- what is known -----------------------------------------------------------------------------
 
 

@@ -21,10 +21,9 @@ from move37.evaluation.statistics.intervals import Array
 from move37.evaluation.statistics.staged import HOLDOUT, REPEATS, Places, cost, staged
 from move37.evaluation.tiers import Tier
 from move37.evaluation.verification.claim import ALPHA, Claim, claim, keep_true, least_gain
+from move37.evaluation.verification.seeds import FIRST_HOLDOUT
 from move37.records import Provenance
 
-# Far beyond all seeds of selection; no selection knows them.
-FIRST_HOLDOUT = 10_000
 HOLDOUT_SEEDS = range(FIRST_HOLDOUT, FIRST_HOLDOUT + HOLDOUT)
 # What lies between the seeds of two candidates.
 OFFSET = 100_000

@@ -5,7 +5,6 @@ same order. Held-out windows are fixed and come from other documents than the tr
 """
 
 from move37.evaluation.data.corpus import (
-    BYTES,
     Array,
     Batches,
     Corpus,
@@ -25,7 +24,6 @@ from move37.evaluation.data.windows import (
 )
 
 __all__ = [
-    "BYTES",
     "Array",
     "Batches",
     "Corpus",
