@@ -106,14 +106,7 @@ def test_the_hostile_cases_are_contained_for_an_ordinary_user_too(tmp_path: Path
     python = interpreter_of_nobody(environment)
     if python is None:
         pytest.skip("no interpreter that an ordinary user may start has the packages")
-    chosen = [
-        "-m",
-        "slow or not slow or long",
-        "-k",
-        "verdict and hostile/",
-        "-p",
-        "no:cacheprovider",
-    ]
+    chosen = ["-m", "slow or not slow", "-k", "verdict and hostile/", "-p", "no:cacheprovider"]
     folder = str(ROOT / "tests" / "hostile" / "test_corpus.py")
     done = run_as_nobody([python, "-m", "pytest", "-q", *chosen, folder], environment)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
