@@ -4,10 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test slow long lint check studio build clean
+.PHONY: run demo-local weights test slow long lint check studio build clean
 
 run: $(VENV)/.installed
 	$(BIN)/move37 run
+
+# A small real model on this machine in every role; MOVE37_LOCAL_GGUF names another.
+demo-local: $(VENV)/.installed-local
+	$(BIN)/python -m benchmarks.local_model
+
+weights: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.local_model weights
 
 # Boxes use one thread each, and so do the tests; a file's tests share what they set up.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
@@ -15,10 +22,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfi
 test: $(VENV)/.installed-dev
 	$(PYTEST)
 
-slow: $(VENV)/.installed-dev
+slow: $(VENV)/.installed-dev weights
 	$(PYTEST) -m slow
 
-long: $(VENV)/.installed-dev
+long: $(VENV)/.installed-dev weights
 	$(PYTEST) -m long
 
 lint: $(VENV)/.installed-dev
@@ -48,6 +55,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e .
 	touch $@
 
+$(VENV)/.installed-local: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[local]'
+	touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
-	touch $@ $(VENV)/.installed
+	touch $@ $(VENV)/.installed $(VENV)/.installed-local

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pydantic import Field
 
+from move37.memory.accounts import Account
+from move37.memory.plateau import Plateau
 from move37.records import (
     Baseline,
     Candidate,
@@ -19,6 +24,7 @@ from move37.records import (
     Proposal,
     Selection,
     Value,
+    content_id,
 )
 
 
@@ -27,7 +33,8 @@ class ResearchBrief(Value):
 
     `payoffs` maps a mechanism to how well designs with it have done in this campaign; only the
     order and the ratios matter. `refused` are the reasons why earlier attempts at this very
-    experiment were sent back as repeats.
+    experiment were sent back as repeats. `accounts` are the records of those selected but for the
+    root, and `summaries` say in fresh words, by number, what came of them.
     """
 
     seed: int
@@ -39,18 +46,37 @@ class ResearchBrief(Value):
     lessons: tuple[Lesson, ...] = ()
     failures: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    summaries: dict[int, str] = Field(default_factory=dict)
+    plateau: Plateau | None = None
     tier: str
     noise: dict[str, Noise]
 
 
+class SummaryBrief(Value):
+    """Earlier designs that a researcher is about to be shown, without their code."""
+
+    number: int
+    attempt: int
+    candidates: tuple[Candidate, ...]
+    accounts: tuple[Account, ...]
+    noise: dict[str, Noise]
+
+
 class EngineerBrief(Value):
-    """A proposal that failed, and how; `round` counts the repairs of it from 1."""
+    """A proposal that failed, and how; `round` counts the repairs of it from 1.
+
+    `parent` is the code that it was made from and `idea` its own before the first repair: what a
+    repair has to keep is read off these two.
+    """
 
     seed: int
     number: int
     round: int
     proposal: Proposal
     failed: Failed
+    parent: str
+    idea: str
 
 
 class ForecastBrief(Value):
@@ -76,10 +102,14 @@ class ForecastBrief(Value):
 
 
 class JudgeBrief(Value):
-    """A measured candidate beside the baseline and its parent."""
+    """A measured candidate beside the baseline and its parent.
+
+    `scoring` counts the times that the same judge is asked, as in `ForecastBrief`.
+    """
 
     seed: int
     number: int
+    scoring: int = 0
     proposal: Proposal
     measured: Measured
     baseline: Baseline
@@ -93,6 +123,7 @@ class AnalystBrief(Value):
     ones that it may support or contradict.
     """
 
+    number: int = 0
     proposal: Proposal
     outcome: Outcome
     judgement: Judgement | None
@@ -122,6 +153,7 @@ class AblationBrief(Value):
 
 Brief = (
     ResearchBrief
+    | SummaryBrief
     | EngineerBrief
     | ForecastBrief
     | JudgeBrief
@@ -129,3 +161,35 @@ Brief = (
     | ReaderBrief
     | AblationBrief
 )
+
+
+class Slot(Value):
+    """Which conversation this is: one role's turn in one experiment (0: outside of any)."""
+
+    experiment: int
+    role: str
+    turn: str = "0"
+
+    @property
+    def key(self) -> str:
+        """The slot as one word, the same at every repetition of the experiment."""
+        return f"{self.experiment}/{self.role}/{self.turn}"
+
+
+_TURNS: dict[type[Value], tuple[str, Callable[[Any], object]]] = {
+    ResearchBrief: ("researcher", lambda brief: brief.attempt),
+    SummaryBrief: ("summarizer", lambda brief: brief.attempt),
+    EngineerBrief: ("engineer", lambda brief: brief.round),
+    ForecastBrief: ("forecaster", lambda brief: brief.scoring),
+    JudgeBrief: ("judge", lambda brief: brief.scoring),
+    AnalystBrief: ("analyst", lambda _: 0),
+    ReaderBrief: ("reader", lambda brief: content_id(brief.name, brief.text)),
+    AblationBrief: ("ablation", lambda brief: content_id(brief.mechanism, brief.proposal.code)),
+}
+
+
+def slot_of(brief: Brief) -> Slot:
+    """Return the conversation that a brief begins."""
+    role, turn = _TURNS[type(brief)]
+    number = getattr(brief, "number", 0)
+    return Slot(experiment=number, role=role, turn=str(turn(brief)))

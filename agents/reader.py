@@ -40,4 +40,5 @@ def read(source: Source, model: BaseChatModel) -> tuple[Paper, TokenUse]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Weather(f"the reader's answer breaks the schema: {where}: {first['msg']}") from None
+        told = f"the reader's answer breaks the schema: {where}: {first['msg']}"
+        raise Weather(told, (use,)) from None

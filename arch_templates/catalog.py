@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+from move37 import syntax
+
 TEMPLATES: tuple[str, ...] = (
     "delta_net",
     "gated_delta_net",
@@ -58,7 +60,7 @@ def ops() -> tuple[Op, ...]:
     folder = resources.files("move37.arch_templates") / "ops"
 
     def parsed(module: str) -> ast.Module:
-        return ast.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
+        return syntax.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
 
     imports = (node for node in parsed("__init__").body if isinstance(node, ast.ImportFrom))
     found = []

@@ -20,7 +20,6 @@ A file without that class, but with one layer in the style of flash-linear-atten
 
 from __future__ import annotations
 
-import ast
 import linecache
 import types
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from move37 import syntax
 from move37.arch_templates.adapter import style
 from move37.arch_templates.adapter.imports import builtins_of_a_file
 from move37.arch_templates.adapter.layer import adapt
@@ -65,7 +65,7 @@ def build_mixer(source: str, hidden_size: int, num_heads: int, layer_idx: int = 
     """
     module = types.ModuleType("candidate")
     linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
-    tree = ast.parse(source, FILENAME)
+    tree = syntax.parse(source, FILENAME)
     layer = style.layer_name(tree)
     if layer is not None:
         tree = style.plain(tree)

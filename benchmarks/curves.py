@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import Evaluator
 from move37.evaluation.isolation.obtain import open_nursery

@@ -13,7 +13,7 @@ import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import TASKS, Evaluator
 from move37.evaluation.isolation.obtain import open_nursery

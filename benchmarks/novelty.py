@@ -15,8 +15,8 @@ import time
 from collections import Counter
 
 from move37.agents.briefs import ResearchBrief
-from move37.agents.offline_design import researcher_turn
-from move37.agents.offline_turn import Done, Turn
+from move37.agents.offline.design import researcher_turn
+from move37.agents.offline.turn import Done, Turn
 from move37.arch_templates.catalog import template_source
 from move37.memory.novelty import check_novelty
 from move37.memory.pool import select

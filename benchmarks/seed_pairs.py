@@ -18,7 +18,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.data import load_corpus
 from move37.evaluation.evaluate import TASKS, Evaluator

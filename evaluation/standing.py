@@ -121,7 +121,9 @@ def luck_of(tries: int, sd: float) -> float:
 def luck_told(tries: int, sd: float, null: Null | None) -> str:
     """Say how well the best of `tries` equal designs would stand: measured, else from the noise."""
     if null is None or tries < 1:
-        return f"The luckiest of {tries} equal designs would stand near -{luck_of(tries, sd):.4f}."
+        return (
+            f"The luckiest of {tries} equal designs would stand near {0 - luck_of(tries, sd):.4f}."
+        )
     best = null.best_of(tries)
     return (
         f"Of {tries} copies of the root, each with a seed of its own, the luckiest stands near "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,6 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from move37 import records
 from move37.evaluation.isolation.nursery import NurseryLost
@@ -21,7 +21,6 @@ from move37.graph import nodes
 from move37.graph.lab import Lab
 from move37.graph.state import Start, State
 from move37.records import Weather
-from move37.settings import ROLES
 
 LabOf = Callable[[], Lab]
 Node = Callable[[Any, Lab], State]
@@ -34,57 +33,70 @@ class Step(Protocol):
         """Return the update of the state."""
 
 
-# Providers recover within seconds or not soon; longer outages end the agent's turn, not the run.
-ATTEMPTS = 3
-WAIT = wait_exponential_jitter(initial=1, max=30)
+# The nodes that are an agent's; one that cannot be had ends the experiment in order.
+AGENTS = ("researcher", "engineer", "judge", "analyst")
 LOST = RetryPolicy(max_attempts=3, initial_interval=0.1, retry_on=NurseryLost)
 # How many steps the longest legal path has, with room to spare.
 RECURSION_LIMIT = 100
 
 
-def build_graph(lab_of: LabOf) -> StateGraph[State, None, Start, State]:
-    """Return the graph of one experiment; `lab_of` is asked for the collaborators at run time."""
+def build_graph(
+    lab_of: LabOf, next_number: Callable[[Lab], int] = Lab.next_number
+) -> StateGraph[State, None, Start, State]:
+    """Return the graph of one experiment; `lab_of` is asked for the collaborators at run time.
+
+    `next_number` is asked where the input names no experiment.
+    """
     builder = StateGraph(State, input_schema=Start)
-    for name in ("select", "novelty", "archive"):
-        builder.add_node(name, _bind(name, lab_of))
-    for name in ("evaluate", *ROLES):
-        builder.add_node(name, _bind(name, lab_of), retry_policy=LOST)
+    bound = partial(_bound, lab_of, next_number)
+    for name in ("select", "novelty", "approval", "archive"):
+        builder.add_node(name, bound(name))
+    for name in ("evaluate", *AGENTS):
+        builder.add_node(name, bound(name), retry_policy=LOST)
     builder.add_edge(START, "select")
     builder.add_edge("select", "researcher")
     builder.add_conditional_edges("researcher", _unless_given_up("novelty"), ["novelty", "archive"])
     builder.add_conditional_edges(
         "novelty",
         lambda state: nodes.after_novelty(state, lab_of()),
-        ["evaluate", "researcher", "archive"],
+        ["approval", "evaluate", "researcher", "archive"],
     )
+    builder.add_conditional_edges("approval", _unless_given_up("evaluate"), ["evaluate", "archive"])
     builder.add_conditional_edges(
         "evaluate",
         lambda state: nodes.after_evaluate(state, lab_of()),
         ["judge", "engineer", "analyst"],
     )
-    builder.add_conditional_edges("engineer", _unless_given_up("evaluate"), ["evaluate", "archive"])
+    builder.add_conditional_edges(
+        "engineer",
+        lambda state: "archive" if state.get("problem") else nodes.after_engineer(state, lab_of()),
+        ["evaluate", "engineer", "analyst", "archive"],
+    )
     builder.add_edge("judge", "analyst")
     builder.add_edge("analyst", "archive")
     builder.add_edge("archive", END)
     return builder
 
 
-def _bind(name: str, lab_of: LabOf) -> Step:
+def _bound(lab_of: LabOf, next_number: Callable[[Lab], int], name: str) -> Step:
     node: Node = getattr(nodes, name)
 
     def run(state: State) -> State:
         lab = lab_of()
         # Studio may leave the number out: the next one of the campaign.
-        number = state.get("number") or lab.next_number()
+        number = state.get("number") or next_number(lab)
         state = {**state, "number": number}
         lab.tell(number, name, "started")
         with structlog.contextvars.bound_contextvars(experiment=number, node=name):
             structlog.get_logger().info("node_started")
-            update = _tried(node, name, state, lab) if name in ROLES else node(state, lab)
+            update = _tried(node, name, state, lab) if name in AGENTS else node(state, lab)
             if name == "novelty" and update["novelty"].verdict == "new":
                 update = {**update, **_forecast({**state, **update}, lab)}
             structlog.get_logger().info("node_ended", **_noteworthy(update))
-        lab.tell(number, name, "ended", _headline(state) if name == "archive" else "")
+        end = _headline(state) if name == "archive" else ""
+        lab.tell(number, name, "ended", end)
+        told = end or ", ".join(f"{key} {value}" for key, value in _noteworthy(update).items())
+        update = {**update, "headline": f"experiment {number}, {name}: {told or 'ended'}"}
         return {**update, "number": number} if name == "select" else update
 
     run.__name__ = name
@@ -104,39 +116,43 @@ def _headline(state: State) -> str:
 def _noteworthy(update: State) -> dict[str, object]:
     """The few fields that a reader of the log wants to see."""
     found: dict[str, object] = {}
+    if selection := update.get("selection"):
+        found["parent"] = selection.parent.name
     if proposal := update.get("proposal"):
         found["proposal"] = proposal.name
     if verdict := update.get("novelty"):
         found["verdict"] = verdict.verdict
-    match update.get("outcome"):
-        case records.Measured() as measured:
-            found["loss"] = round(measured.loss("text"), 4)
-        case records.Failed(stage=stage, reason=reason):
-            found.update(stage=stage, reason=reason[:200])
-        case None:
-            pass
+    found |= _result(update)
     if judgement := update.get("judgement"):
         found["fitness"] = round(judgement.fitness, 4)
+    if problem := update.get("problem"):
+        found["problem"] = problem
     return found
 
 
-def _tried(node: Node, name: str, state: State, lab: Lab) -> State:
-    """Ask an agent a few times; when it cannot be had, the experiment goes on without it.
+def _result(update: State) -> dict[str, object]:
+    """What the evaluation came to, where it is this update's."""
+    match update.get("outcome"):
+        case records.Measured() as measured:
+            return {"loss": round(measured.loss("text"), 4)}
+        case records.Failed(stage=stage, reason=reason):
+            return {"stage": stage, "reason": reason[:200]}
+        case None:
+            return {}
 
-    Not left to LangGraph's retry and error handler: a run that stops inside a handled node is
-    resumed behind the handler, without the node's result (langgraph 1.2).
+
+def _tried(node: Node, name: str, state: State, lab: Lab) -> State:
+    """Ask an agent; when it cannot be had, the experiment goes on without it.
+
+    Trouble was waited out call by call before it comes here. Not left to LangGraph's error handler:
+    a run that stops inside a handled node is resumed behind the handler, without the node's result
+    (langgraph 1.2).
     """
-    again = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=WAIT,
-        retry=retry_if_exception_type(Weather),
-        reraise=True,
-    )
     try:
-        return again(node, state, lab)
+        return node(state, lab)
     except Weather as weather:
         structlog.get_logger().warning("agent_gave_up", role=name, reason=str(weather))
-        return {"problem": f"{name}: {weather}"}
+        return {"problem": f"{name}: {weather}", "usage": list(weather.use)}
 
 
 def _forecast(state: State, lab: Lab) -> State:
@@ -145,7 +161,7 @@ def _forecast(state: State, lab: Lab) -> State:
     Here and not where training begins, so that a run that is killed in training does not ask again.
     """
     found = _tried(nodes.forecast, "judge", state, lab)
-    return {} if "problem" in found else found
+    return {"usage": found["usage"]} if "problem" in found else found
 
 
 def _unless_given_up(following: str) -> Callable[[State], str]:

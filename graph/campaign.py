@@ -7,24 +7,40 @@ continued from its last finished node.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateSnapshot
 
+from move37.agents.models.tape import Tape
+from move37.graph.asking import ApprovalWanted, Approve, Questions
 from move37.graph.build import RECURSION_LIMIT, build_graph, open_saver
 from move37.graph.lab import Lab, Watch, complete, open_lab, slots
-from move37.records import CampaignConfig, Experiment, Progress, experiment_id
+from move37.graph.state import Start
+from move37.records import (
+    BudgetSpent,
+    CampaignConfig,
+    Experiment,
+    Progress,
+    UserError,
+    experiment_id,
+)
 from move37.settings import Settings, load_settings
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 # How often the waiting thread looks up, so that Ctrl-C is heard.
 HEARTBEAT_SECONDS = 0.2
+# After so many experiments in a row without a word from the researcher no more are begun: a
+# provider that is away for hours would use up a campaign.
+MOST_UNANSWERED = 4
 
 
 def _unwatched(progress: Progress) -> None:
@@ -32,30 +48,38 @@ def _unwatched(progress: Progress) -> None:
 
 
 def run_campaign(
-    config: CampaignConfig, settings: Settings | None = None, watch: Watch = _unwatched
+    config: CampaignConfig,
+    settings: Settings | None = None,
+    watch: Watch = _unwatched,
+    approve: Approve | None = None,
+    tape: Tape | None = None,
 ) -> list[Experiment]:
     """Run or continue a campaign and return its experiments in order.
 
     Interrupting it (Ctrl-C, or any kill) loses at most the nodes that were under way; calling
-    it again with the same configuration goes on.
+    it again with the same configuration goes on. `approve` is asked before each training, in the
+    thread of the caller. The calls of its models are recorded on `tape`, or played from it.
 
     Raises:
-        UserError: something that the configuration or the environment asks for is not there.
+        UserError: something that the configuration or the environment asks for is not there, or
+            the researcher's provider has been away for several experiments.
+        BudgetSpent: a cap of the campaign was met; what is archived stays, and what was begun goes
+            on from there once there is a higher one.
     """
     settings = settings or load_settings()
     config = complete(config, settings)
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
-        open_lab(config, settings, watch) as lab,
+        open_lab(config, settings, watch, tape) as lab,
         open_saver(lab.folder / "checkpoints.sqlite") as saver,
     ):
         graph = build_graph(lambda: lab).compile(checkpointer=saver)
-        _run_batches(lab, graph, saver)
+        _run_batches(lab, graph, saver, Questions(approve))
         return lab.store.experiments(config.name)
 
 
-def _run_batches(lab: Lab, graph: Graph, saver: SqliteSaver) -> None:
-    config, start = lab.config, time.monotonic()
+def _run_batches(lab: Lab, graph: Graph, saver: SqliteSaver, questions: Questions) -> None:
+    config, start, unanswered = lab.config, time.monotonic(), 0
     workers = max(1, min(slots(lab.settings), config.batch))
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="experiment") as pool:
         for first in range(1, config.experiments + 1, config.batch):
@@ -63,37 +87,111 @@ def _run_batches(lab: Lab, graph: Graph, saver: SqliteSaver) -> None:
             if config.budget_seconds is not None and spent >= config.budget_seconds:
                 structlog.get_logger().info("budget_spent", seconds=round(spent))
                 return
+            if unanswered >= MOST_UNANSWERED:
+                raise UserError(_away(lab, first - 1, unanswered))
             last = min(first + config.batch - 1, config.experiments)
             numbers = [n for n in range(first, last + 1) if not _archived(lab, n)]
-            _wait([pool.submit(_run_experiment, lab, graph, saver, n) for n in numbers], lab)
+            run = _until_spent(partial(_run_experiment, lab, graph, saver, questions))
+            spent_by = _wait([pool.submit(run, number) for number in numbers], lab, questions)
+            if spent_by:
+                structlog.get_logger().info("budget_spent", cap=spent_by[0].cap)
+                raise spent_by[0]
+            for number in numbers:
+                unanswered = unanswered + 1 if _is_unanswered(lab, number) else 0
 
 
-def _wait(futures: Iterable[Future[None]], lab: Lab) -> None:
-    """Wait for all; at the first exception or interrupt, end the boxes so that nobody hangs."""
-    pending = set(futures)
+def _until_spent(run_experiment: Callable[[int], None]) -> Callable[[int], BudgetSpent | None]:
+    """Return what runs an experiment as far as the caps allow; behind a cap none is begun.
+
+    The others of its batch go on: what they still ask may cost less.
+    """
+    met = threading.Event()
+
+    def run(number: int) -> BudgetSpent | None:
+        if met.is_set():
+            return None
+        try:
+            run_experiment(number)
+        except BudgetSpent as spent:
+            met.set()
+            return spent
+        return None
+
+    return run
+
+
+def _wait(
+    futures: Iterable[Future[BudgetSpent | None]], lab: Lab, questions: Questions
+) -> list[BudgetSpent]:
+    """Wait for all and answer what they ask; return what caps the experiments met.
+
+    At the first exception or interrupt, the boxes are ended so that nobody hangs.
+    """
+    pending, spent = set(futures), list[BudgetSpent]()
     try:
         while pending:
+            questions.answer()
             done, pending = wait(pending, HEARTBEAT_SECONDS, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            spent += [met for future in done if (met := future.result()) is not None]
     except BaseException:
+        questions.close()
         lab.evaluator.stop()
         raise
+    return spent
+
+
+def _is_unanswered(lab: Lab, number: int) -> bool:
+    """Whether the researcher's model said nothing at all in an experiment."""
+    found = lab.store.experiment(lab.config.name, number)
+    if found is None or found.proposal is not None:
+        return False
+    return not any(use.calls for use in found.usage if use.role == "researcher")
+
+
+def _away(lab: Lab, number: int, unanswered: int) -> str:
+    """Return the line for a user whose provider is away; the experiments that it cost are told."""
+    found, config = lab.store.experiment(lab.config.name, number), lab.config
+    reason = found.reason if found else ""
+    return (
+        f"no answer in {unanswered} experiments in a row ({reason}); when the provider is back: "
+        f"move37 run --resume -c {config.name} -n {config.experiments + unanswered}"
+    )
 
 
 def _archived(lab: Lab, number: int) -> bool:
     return lab.store.experiment(lab.config.name, number) is not None
 
 
-def _run_experiment(lab: Lab, graph: Graph, saver: SqliteSaver, number: int) -> None:
+def _run_experiment(
+    lab: Lab, graph: Graph, saver: SqliteSaver, questions: Questions, number: int
+) -> None:
     """Run one experiment, or continue it from its last finished node."""
-    thread = experiment_id(lab.config, number)
-    settings: RunnableConfig = {
-        "configurable": {"thread_id": thread},
+    thread = thread_of(lab, number)
+    told = _beginning(graph.get_state(thread), number, approve=questions.approve is not None)
+    with structlog.contextvars.bound_contextvars(campaign=lab.config.name):
+        while asked := graph.invoke(told, thread, durability="sync").get("__interrupt__"):
+            question = ApprovalWanted.model_validate(asked[0].value)
+            told = Command(resume=questions.ask(question))
+    forget(lab, saver, number)
+
+
+def thread_of(lab: Lab, number: int) -> RunnableConfig:
+    """Return under which name the checkpoints of an experiment stand."""
+    return {
+        "configurable": {"thread_id": experiment_id(lab.config, number)},
         "recursion_limit": RECURSION_LIMIT,
     }
-    begun = bool(graph.get_state(settings).next)
-    with structlog.contextvars.bound_contextvars(campaign=lab.config.name):
-        graph.invoke(None if begun else {"number": number}, settings, durability="sync")
-    # The store holds all of it now.
-    saver.delete_thread(thread)
+
+
+def forget(lab: Lab, saver: SqliteSaver, number: int) -> None:
+    """Drop the checkpoints of an archived experiment: the store holds all of it now."""
+    saver.delete_thread(experiment_id(lab.config, number))
+
+
+def _beginning(state: StateSnapshot, number: int, *, approve: bool) -> Command[Any] | Start | None:
+    """Return what an experiment begins with, or goes on with: what is asked for now counts."""
+    if not state.next:
+        return {"number": number, "approve": approve}
+    if approve and not state.values.get("approve"):
+        return Command(update={"approve": True})
+    return None

@@ -12,8 +12,13 @@ import structlog
 from filelock import FileLock, Timeout
 from langchain_core.language_models import BaseChatModel
 
-from move37.agents import grammar
-from move37.agents.models import chat_model, check_models, embedder
+from move37.agents.models.calls import JOURNAL
+from move37.agents.models.choosing import Means, chat_models, check_models, embedder
+from move37.agents.models.expenses import require_prices
+from move37.agents.models.ledger import Ledger
+from move37.agents.models.prices import load_prices
+from move37.agents.models.tape import Tape
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.baseline import load_or_measure
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
@@ -92,7 +97,7 @@ class Lab:
 
     def archived_before(self, number: int) -> list[Experiment]:
         """All experiments before the batch of one, whichever arm they belong to."""
-        return self.store.experiments(self.config.name, before=self.visible_before(number))
+        return self.store.experiments(self.config.past, before=self.visible_before(number))
 
     def visible_before(self, number: int) -> int:
         """The first experiment that this one may not see: those of its own batch."""
@@ -166,56 +171,83 @@ def campaign_lock(folder: Path) -> Iterator[None]:
 
 
 def complete(config: CampaignConfig, settings: Settings) -> CampaignConfig:
-    """Fill in the models that the environment names, so that the campaign records them."""
+    """Fill in the models that the environment names, so that the campaign records them.
+
+    What names all roles but the summarizer was begun before there was one, and keeps its id.
+    """
+    if set(config.models) == set(ROLES) - {"summarizer"}:
+        return config
     named = {role: settings.model_of(role) for role in ROLES}
     return config.model_copy(update={"models": {**named, **config.models}})
 
 
 def _with_models_of(config: CampaignConfig, settings: Settings) -> Settings:
     """A campaign goes on with the models that it began with, whatever the environment says now."""
-    return settings.model_copy(
-        update={f"{role}_model": name for role, name in config.models.items()}
-    )
+    own = {
+        role: getattr(settings, role).model_copy(update={"model": name})
+        for role, name in config.models.items()
+    }
+    return settings.model_copy(update=own)
 
 
-def check_request(config: CampaignConfig, settings: Settings) -> Tier:
+def check_request(
+    config: CampaignConfig, settings: Settings, *, outside: bool = False, played: bool = False
+) -> Tier:
     """Look at everything that can be wrong with a request before anything is written.
 
+    With `outside` the researcher may be somebody else's; what is `played` asks no model.
+
     Raises:
-        UserError: the tier, the template, the text or a model does not exist, or the tier cannot
-            run on this machine.
+        UserError: the tier, the template, the text or a model does not exist, the tier cannot run
+            on this machine, or money is capped and cannot be counted.
     """
     tier = load_tier(config.tier)
     require(tier)
     if config.root not in TEMPLATES:
         raise UserError(f"unknown template {config.root!r}; there are {', '.join(TEMPLATES)}")
     find_text(config.text)
-    check_models(_with_models_of(config, settings))
+    if not played:
+        check_models(_with_models_of(config, settings), outside=outside)
+        require_prices(config, settings)
     embedder(settings)
     return tier
 
 
 @contextmanager
-def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterator[Lab]:
+def open_lab(
+    config: CampaignConfig,
+    settings: Settings,
+    watch: Watch,
+    tape: Tape | None = None,
+    *,
+    outside: bool = False,
+) -> Iterator[Lab]:
     """Open everything that a campaign needs; measure its baseline if that is not known yet.
+
+    With `outside` the researcher may be somebody else's, for whom the graph waits.
 
     Raises:
         UserError: something that the user asked for does not exist or cannot be reached.
     """
-    tier = check_request(config, settings)
+    tape = tape or Tape()
+    tier = check_request(config, settings, outside=outside, played=tape.player is not None)
     text = str(find_text(config.text)) if config.text else None
     ours = _with_models_of(config, settings)
-    models, vectors = {role: chat_model(role, ours) for role in ROLES}, embedder(settings)
+    vectors = embedder(settings)
     folder = settings.home / config.name
     with campaign_lock(folder), open_store(settings) as store:
+        ledger = Ledger(config.caps, load_prices(settings.prices), folder / JOURNAL)
+        means = Means(ledger, tape.recorder, tape.player, prompts=config.prompts)
+        models = chat_models(ours, means, outside=outside)
         # Before anything that takes a while: whoever interrupts that can go on with this campaign.
         campaign = store.create_campaign(config)
         with open_evaluator(settings.isolation, tier, text, settings.cache) as evaluator:
             announce(evaluator.isolation, watch)
-            baseline = campaign.baseline or measure_root(config.root, settings, evaluator, watch)
+            known = campaign.baseline or _baseline_of(store, config.past)
+            baseline = known or measure_root(config.root, settings, evaluator, watch)
             _refuse_other_evaluator(config, baseline, evaluator)
             store.set_baseline(config.name, baseline)
-            done = store.experiments(config.name)
+            done = store.experiments(config.past)
             with open_cognition(settings, vectors) as cognition, ExitStack() as stack:
                 cognition.build()
                 arms: dict[Policy | None, Notes] = {}
@@ -243,6 +275,10 @@ def open_lab(config: CampaignConfig, settings: Settings, watch: Watch) -> Iterat
                     folder=folder,
                     watch=watch,
                 )
+
+
+def _baseline_of(store: Store, name: str) -> Baseline | None:
+    return next((one.baseline for one in store.campaigns() if one.config.name == name), None)
 
 
 def announce(isolation: Isolation, watch: Watch) -> None:

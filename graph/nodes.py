@@ -16,18 +16,23 @@ from move37.agents.briefs import (
 )
 from move37.agents.engineer import revise
 from move37.agents.judge import forecast as predict
-from move37.agents.judge import judge as mark
+from move37.agents.judge import mark, mean_of
+from move37.agents.prompts.evidence import show_tier
 from move37.agents.researcher import propose
+from move37.agents.summarizer import summarised
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.fitness import Known, SuspectedLeak, fitness_terms, shrink
 from move37.evaluation.pruning import Plan, plan_for
 from move37.files import write_atomically
+from move37.graph.asking import Told, approved, design_from_outside, told
 from move37.graph.lab import ROOT_MECHANISMS, Lab, origin_of, training_watch
 from move37.graph.state import Start, State
+from move37.memory.accounts import accounts
 from move37.memory.arms import arm_of
 from move37.memory.forecasts import RETUNED, gains_by_change, track_record
 from move37.memory.lessons import mechanism_payoffs
 from move37.memory.novelty import check_novelty, unchecked
+from move37.memory.plateau import find_plateau
 from move37.memory.policies import Rule, choose
 from move37.memory.pool import as_candidate
 from move37.memory.posterior import Belief, believe
@@ -40,14 +45,17 @@ from move37.records import (
     Lesson,
     Measured,
     Status,
+    Weather,
     experiment_id,
 )
+from move37.settings import EXTERNAL
 from move37.tools.workbench import Workbench
 
 # Every candidate trains from this seed: data order and draws are those of the baseline's first run.
 TRAINING_SEED = 0
 REHEARSAL_STEPS = 10
 RECENT = 8
+NOT_APPROVED = "not approved"
 QUERY = "the held-out loss of a linear attention model stops falling; recall of early keys is weak"
 
 
@@ -62,11 +70,18 @@ def select(state: Start, lab: Lab) -> State:
 
 
 def researcher(state: State, lab: Lab) -> State:
-    """Invent a design and write its code."""
-    brief = _research_brief(state, lab)
+    """Invent a design and write its code, or wait for one from outside."""
+    if lab.config.models.get("researcher") == EXTERNAL:
+        parent = state["selection"].parent
+        proposal, uses = design_from_outside(parent, lambda: _brief_outside(state, lab))
+        return {"proposal": proposal, "usage": uses}
+    brief, told = summarised(_research_brief(state, lab), lab.models["summarizer"])
     bench = workbench(state["number"], lab)
-    proposal, use = propose(brief, bench, lab.models["researcher"])
-    return {"proposal": proposal, "usage": [use]}
+    try:
+        proposal, use = propose(brief, bench, lab.models["researcher"])
+    except Weather as weather:
+        raise Weather(str(weather), (*told, *weather.use)) from weather
+    return {"proposal": proposal, "usage": [*told, use]}
 
 
 def novelty(state: State, lab: Lab) -> State:
@@ -99,11 +114,17 @@ def forecast(state: State, lab: Lab) -> State:
         prior=belief.of_child(parent.number),
         changed=changed,
         gains={change: gains[change] for change in changed if change in gains},
-        tier=lab.tier.purpose,
+        tier=show_tier(lab.tier),
         noise=lab.baseline.noise["text"],
     )
     found, uses = predict(brief, lab.models["judge"])
     return {"forecast": found, "usage": uses}
+
+
+def approval(state: State, lab: Lab) -> State:  # noqa: ARG001 - every node is given the lab
+    """Ask a person before the training; nothing stands before the question."""
+    yes = approved(state["number"], state["proposal"], state.get("forecast"))
+    return {} if yes else {"problem": NOT_APPROVED}
 
 
 def evaluate(state: State, lab: Lab) -> State:
@@ -118,16 +139,26 @@ def engineer(state: State, lab: Lab) -> State:
     """Read the log of a failure and mend the code without losing the idea."""
     number, failed = state["number"], state["outcome"]
     assert isinstance(failed, Failed)
+    # Of all revisions the first idea is asked for, or they could lose it bit by bit.
+    idea = state.get("idea", state["proposal"].code)
     brief = EngineerBrief(
         seed=lab.config.seed,
         number=number,
         round=len(state.get("revisions", [])) + 1,
         proposal=state["proposal"],
         failed=failed,
+        parent=state["selection"].parent.code,
+        idea=idea,
     )
     proposal, use = revise(brief, workbench(number, lab), lab.models["engineer"])
     asked = f"{failed.stage}: {failed.reason}"
-    return {"proposal": proposal, "revisions": [asked], "usage": [use]}
+    return {
+        "proposal": proposal,
+        "idea": idea,
+        "mended": proposal.code != state["proposal"].code,
+        "revisions": [asked],
+        "usage": [use],
+    }
 
 
 def judge(state: State, lab: Lab) -> State:
@@ -142,23 +173,25 @@ def judge(state: State, lab: Lab) -> State:
         baseline=lab.baseline,
         parent=state["selection"].parent,
     )
-    rubric, use = mark(brief, lab.models["judge"])
+    scorings, uses = mark(brief, lab.models["judge"])
+    rubric = mean_of(scorings)
     number, mode = state["number"], lab.config.fitness
     prior = _belief(number, lab).of_child(brief.parent.number)
     known = Known(prior, track_record(lab.archived_before(number), lab.config.seed).weight)
     try:
         terms = fitness_terms(mode, measured, lab.baseline, rubric, lab.tier, known)
     except SuspectedLeak as leak:
-        return {"problem": f"not scored: {leak}", "usage": [use]}
+        return {"problem": f"not scored: {leak}", "usage": uses}
     judgement = Judgement(
         mode=mode,
         fitness=sum(terms.values()),
         terms=terms,
         rubric=rubric,
+        scorings=scorings,
         estimate=shrink(measured, "text", lab.baseline.noise["text"], prior),
         judge_weight=known.judge_weight if mode == "calibrated" else None,
     )
-    return {"judgement": judgement, "usage": [use]}
+    return {"judgement": judgement, "usage": uses}
 
 
 def analyst(state: State, lab: Lab) -> State:
@@ -171,6 +204,7 @@ def analyst(state: State, lab: Lab) -> State:
     before = lab.visible_before(number)
     changed, effect = lab.notes(number).lessons.read(_experiment(state, lab))
     brief = AnalystBrief(
+        number=number,
         proposal=proposal,
         outcome=state["outcome"],
         judgement=state.get("judgement"),
@@ -203,10 +237,15 @@ def archive(state: State, lab: Lab) -> State:
 
 
 def after_novelty(state: State, lab: Lab) -> str:
-    """A repeated idea goes back, a bounded number of times."""
+    """A repeated idea goes back, a bounded number of times; a new one may have to be approved."""
     if state["novelty"].verdict == "new":
-        return "evaluate"
+        return "approval" if state.get("approve") else "evaluate"
     return "researcher" if len(state["refused"]) <= lab.config.max_repeats else "archive"
+
+
+def after_engineer(state: State, lab: Lab) -> str:
+    """Code that stayed as it was is not evaluated again: it would fail again."""
+    return "evaluate" if state["mended"] else after_evaluate(state, lab)
 
 
 def after_evaluate(state: State, lab: Lab) -> str:
@@ -242,7 +281,7 @@ def workbench(number: int, lab: Lab) -> Workbench:
 
     def look_up(other: int) -> Experiment | None:
         seen = other < before and arm_of(lab.config, other) == arm
-        return lab.store.experiment(lab.config.name, other) if seen else None
+        return lab.store.experiment(lab.config.past, other) if seen else None
 
     return Workbench(
         path=_draft(number, lab),
@@ -281,6 +320,9 @@ def _research_brief(state: State, lab: Lab) -> ResearchBrief:
     refused = state.get("refused", [])
     query, out = _query(history, selection.parent), lab.config.without
     before, own = lab.visible_before(number), lab.notes(number).lessons
+    shown = (selection.parent, *selection.references)
+    origin = origin_of(lab.config, lab.baseline)
+    belief = believe(history, lab.root, lab.baseline.noise["text"], lab.tier.text.tau)
     return ResearchBrief(
         seed=lab.config.seed,
         number=number,
@@ -291,9 +333,17 @@ def _research_brief(state: State, lab: Lab) -> ResearchBrief:
         lessons=() if "analysis" in out else own.search(query, before, RECENT),
         failures=tuple(_failures(history)),
         refused=tuple(refused),
-        tier=lab.tier.purpose,
+        accounts=accounts(history, shown, lab.root, origin),
+        plateau=find_plateau(belief, history, origin, lab.config.batch),
+        tier=show_tier(lab.tier),
         noise=lab.baseline.noise,
     )
+
+
+def _brief_outside(state: State, lab: Lab) -> Told:
+    """Return the brief as an agent would read it, for a researcher who is none of ours."""
+    brief, uses = summarised(_research_brief(state, lab), lab.models["summarizer"])
+    return told(brief, uses, lab.settings.context, lab.config.prompts.get("researcher"))
 
 
 def _query(history: list[Experiment], parent: Candidate) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from move37.agents.briefs import JudgeBrief
-from move37.agents.judge import judge as mark
-from move37.agents.models import chat_model
+from move37.agents.judge import mark, mean_of
+from move37.agents.models.choosing import chat_model
 from move37.evaluation.client import open_evaluator
 from move37.evaluation.data import find_text
 from move37.evaluation.fitness import Known, SuspectedLeak, fitness_terms, shrink
@@ -62,7 +62,8 @@ def evaluate_file(
     # A file has no parent but the root, and its judge has predicted nothing yet.
     known = Known(believe((), root, noise, scale.text.tau).of_child(root.number), judge_weight=0.0)
     try:
-        rubric, _ = mark(brief, model)
+        scorings, _ = mark(brief, model)
+        rubric = mean_of(scorings)
         terms = fitness_terms("calibrated", outcome, baseline, rubric, scale, known)
     except (Weather, SuspectedLeak):
         return unjudged
@@ -71,6 +72,7 @@ def evaluate_file(
         fitness=sum(terms.values()),
         terms=terms,
         rubric=rubric,
+        scorings=scorings,
         estimate=shrink(outcome, "text", noise, known.prior),
         judge_weight=known.judge_weight,
     )

@@ -18,6 +18,7 @@ from move37.settings import load_settings
 _stack = ExitStack()
 _lock = threading.Lock()
 _open: list[Lab] = []
+_given = [0]
 
 
 def _unwatched(progress: Progress) -> None:
@@ -31,9 +32,16 @@ def studio_lab() -> Lab:
             settings = load_settings()
             config = CampaignConfig(name="studio", tier=settings.studio_tier, batch=1)
             config = complete(config, settings)
-            _open.append(_stack.enter_context(open_lab(config, settings, _unwatched)))
+            _open.append(_stack.enter_context(open_lab(config, settings, _unwatched, outside=True)))
             atexit.register(_stack.close)
         return _open[0]
 
 
-graph = build_graph(studio_lab).compile(name="move37")
+def _next_number(lab: Lab) -> int:
+    """Give each run its own number: one that waits for an answer is not archived yet."""
+    with _lock:
+        _given[0] = max(lab.next_number(), _given[0] + 1)
+        return _given[0]
+
+
+graph = build_graph(studio_lab, _next_number).compile(name="move37")

@@ -15,10 +15,10 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import ValidationError
 
 from move37 import __version__
-from move37.agents import grammar
 from move37.agents.ablation import take_out
 from move37.agents.briefs import AblationBrief
-from move37.agents.models import chat_model
+from move37.agents.models.choosing import chat_model
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.statistics.fidelity import fidelity

@@ -16,7 +16,15 @@ from move37.memory import schema
 from move37.memory.engine import open_engine, user_errors
 from move37.memory.rows import from_row, to_row
 from move37.memory.tables import CampaignRow, ExperimentRow
-from move37.records import Baseline, Campaign, CampaignConfig, Experiment, UserError
+from move37.records import (
+    SIZE,
+    Baseline,
+    Campaign,
+    CampaignConfig,
+    Caps,
+    Experiment,
+    UserError,
+)
 
 
 class Store:
@@ -82,8 +90,10 @@ class Store:
             query = select(CampaignRow).order_by(CampaignRow.created, CampaignRow.name)
             return [_campaign(row) for row in session.scalars(query)]
 
-    def resize(self, name: str, experiments: int, budget_seconds: float | None) -> Campaign:
-        """Give a campaign another size; nothing that shapes its results changes.
+    def resize(
+        self, name: str, experiments: int, budget_seconds: float | None, caps: Caps
+    ) -> Campaign:
+        """Give a campaign another size and other caps; nothing that shapes its results changes.
 
         Raises:
             UserError: there is no campaign of this name.
@@ -91,7 +101,7 @@ class Store:
         with self._write() as session:
             row = self._require(session, name)
             size = {"experiments": experiments, "budget_seconds": budget_seconds}
-            config = CampaignConfig.from_record(row.config | size)
+            config = CampaignConfig.from_record(row.config | size | {"caps": caps})
             row.config = config.model_dump(mode="json")
             row.experiments = config.experiments
             return _campaign(row)
@@ -185,7 +195,7 @@ def _require_same(stored: CampaignConfig, wanted: CampaignConfig) -> None:
     if stored.id == wanted.id:
         return
     old, new = stored.model_dump(), wanted.model_dump()
-    shaping = [key for key in old if key not in ("experiments", "budget_seconds")]
+    shaping = [key for key in old if key not in SIZE]
     changed = ", ".join(key for key in shaping if old[key] != new[key])
     raise UserError(
         f"campaign {stored.name!r} exists with another {changed}: "

@@ -115,7 +115,7 @@ class AnalysisRow(Table):
 
 
 class TokenUseRow(Table):
-    """Model tokens of one role in one experiment, in the order in which they were recorded."""
+    """What each turn of a role used in one experiment, in the order in which they were recorded."""
 
     __tablename__ = "token_use"
 
@@ -127,3 +127,5 @@ class TokenUseRow(Table):
     input_tokens: Mapped[int] = mapped_column(BigInteger)
     output_tokens: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float] = mapped_column(Double)
+    usd: Mapped[float | None] = mapped_column(Double)
+    machine_seconds: Mapped[float | None] = mapped_column(Double)

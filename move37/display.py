@@ -53,15 +53,19 @@ from move37.records import (
     Stage,
 )
 from move37.selection_view import (
+    analysis_lines,
     arms_view,
     believed_line,
     forecast_line,
     judge_line,
     judge_record,
     luck_lines,
+    marks_line,
 )
+from move37.spending_view import spending, spending_table, spent_line
 
 if TYPE_CHECKING:
+    from move37.agents.models.calls import Totals
     from move37.evaluation.calibration.null import Null
     from move37.evaluation.sheet import Sheet
 
@@ -215,9 +219,15 @@ def _stage(outcome: Outcome | None) -> str:
 
 
 def status_view(
-    campaign: Campaign, experiments: Sequence[Experiment], null: Null | None = None
+    campaign: Campaign,
+    experiments: Sequence[Experiment],
+    null: Null | None = None,
+    books: Totals | None = None,
 ) -> RenderableType:
-    """Say in a few lines where a campaign stands, and what luck alone does where it is known."""
+    """Say in a few lines where a campaign stands, and what luck alone does where it is known.
+
+    `books` are the totals of its model calls, where they were kept.
+    """
     config, noise = campaign.config, text_noise(campaign)
     counts = Counter(experiment.status for experiment in experiments)
     ended = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
@@ -246,8 +256,12 @@ def status_view(
         facts["luck"] = luck_told(measured, noise.sd, null)
     if any(experiment.forecast for experiment in experiments):
         facts["judge"] = judge_line(judge_record(campaign, experiments))
+    costs = spending(experiments, books)
+    if costs:
+        facts["spent"] = spent_line(costs, config.caps)
+    tables = [spending_table(costs)] if costs else []
     arms = arms_view(campaign, experiments)
-    return Group(*_unwalled(campaign), _facts(facts), *arms)
+    return Group(*_unwalled(campaign), _facts(facts), *tables, *arms)
 
 
 def duration(seconds: float) -> str:
@@ -323,8 +337,7 @@ def experiment_view(campaign: Campaign, experiment: Experiment, parent_code: str
         parts += [Rule("hypothesis", align="left"), plain(experiment.proposal.hypothesis)]
     parts += _outcome_parts(experiment.outcome)
     if experiment.analysis:
-        parts += [Rule("analysis", align="left"), plain(experiment.analysis.summary)]
-        parts += [plain(f"- {lesson}") for lesson in experiment.analysis.lessons]
+        parts += [Rule("analysis", align="left"), *map(plain, analysis_lines(experiment.analysis))]
     if experiment.proposal:
         parts += [Rule("code against the parent", align="left")]
         parts += [_diff(parent_code, experiment.proposal.code)]
@@ -342,7 +355,7 @@ def _lineage(experiment: Experiment) -> dict[str, str]:
     if experiment.judgement:
         terms = ", ".join(f"{k} {v:.3f}" for k, v in experiment.judgement.terms.items())
         facts["fitness"] = f"{experiment.judgement.fitness:.3f} = {terms}"
-        facts["judge"] = experiment.judgement.rubric.reason
+        facts["judge"] = marks_line(experiment.judgement)
         if known := experiment.judgement.estimate:
             facts["believed"] = f"loss {known.mean:.4f} ± {known.sd:.4f} nats per token"
     if experiment.forecast:

@@ -18,8 +18,8 @@ from move37.evaluation.isolation.canaries import ATTACKS
 from move37.evaluation.isolation.nursery import BoxFailure, NurseryLost, clean_environment
 from move37.evaluation.isolation.obtain import Mode, choose, open_nursery
 from move37.evaluation.machine import GIB, gpus, usable_cores, usable_memory
-from move37.records import UserError, Value
-from move37.settings import OFFLINE, ROLES, Settings
+from move37.records import UserError, Value, Weather
+from move37.settings import EXTERNAL, OFFLINE, ROLES, Settings
 
 OLDEST_PYTHON = (3, 11)
 LEAST_MEMORY = 2 * GIB
@@ -228,7 +228,7 @@ def isolation(settings: Settings) -> Finding:
 
 def embedding(settings: Settings) -> Finding:
     """Embed one word with the model that is set."""
-    from move37.agents.models import embedder
+    from move37.agents.models.choosing import embedder
 
     advice = "install the package again: pip install --force-reinstall wordllama"
     try:
@@ -275,9 +275,11 @@ def database(settings: Settings) -> Finding:
 
 def model(role: str, settings: Settings) -> Finding:
     """Build the chat model of a role; nothing is sent, so a wrong key is not noticed."""
-    from move37.agents.models import chat_model
+    from move37.agents.models.choosing import chat_model
 
     name = settings.model_of(role)
+    if name == EXTERNAL and role == "researcher":
+        return Finding(name=role, ok=True, detail="external: designs come through move37 mcp")
     try:
         chat_model(role, settings)
     except UserError as error:
@@ -285,6 +287,38 @@ def model(role: str, settings: Settings) -> Finding:
         return Finding(name=role, ok=False, detail=_line(error), advice=advice)
     key = "" if name == OFFLINE else ", configured (its key was not tried)"
     return Finding(name=role, ok=True, detail=f"{name}{key}")
+
+
+def greetings(settings: Settings) -> list[Finding]:
+    """Make one small call to the model of every role; it costs a few hundred tokens each."""
+    return [greeting(role, settings) for role in ROLES]
+
+
+def greeting(role: str, settings: Settings) -> Finding:
+    """Say whether the model of a role answers, calls tools and keeps to a schema."""
+    from move37.agents.models.choosing import Means, chat_model
+    from move37.agents.models.greeting import greet
+    from move37.agents.models.wire import Patience, Wired
+
+    name, line = f"{role} call", settings.model_of(role)
+    if line in (OFFLINE, EXTERNAL):
+        return Finding(name=name, ok=True, detail=f"{line}: nothing to call")
+    try:
+        model = chat_model(role, settings, Means(patience=Patience(attempts=1)))
+        assert isinstance(model, Wired)
+        told = greet(role, model)
+    except (UserError, Weather) as error:
+        advice = "check MOVE37_MODEL, MOVE37_API_KEY and MOVE37_BASE_URL"
+        return Finding(name=name, ok=False, detail=_line(error), advice=advice)
+    detail = (
+        f"{told.model} answered in {told.seconds:.1f} s ({told.tokens} tokens), "
+        f"spoken to by {told.way}"
+    )
+    if told.valid:
+        return Finding(name=name, ok=True, detail=f"{detail}: tools and structured answers work")
+    missing = "an answer that breaks the schema" if told.called else f"no call: {told.said!r}"
+    advice = f"try MOVE37_{role.upper()}_PROTOCOL=schema or text, or a stronger model"
+    return Finding(name=name, ok=False, detail=f"{detail}: {missing}", advice=advice)
 
 
 def tier() -> Finding:

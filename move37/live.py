@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +16,10 @@ from rich.text import Text
 from move37.display import UNWALLED, console, duration, leaf, plain
 from move37.records import CampaignConfig, Experiment, Progress
 
+if TYPE_CHECKING:
+    from move37.graph.asking import ApprovalWanted
+
+SAID = {"y": True, "yes": True, "n": False, "no": False}
 # How many ended experiments the board keeps.
 KEPT = 6
 
@@ -96,6 +100,25 @@ class LiveBoard:
         with self._lock:
             self._ended[experiment.number] = Text("  ").append_text(leaf(experiment))
 
+    def ask(self, question: ApprovalWanted) -> bool:
+        """Ask on the terminal whether a design is to be trained; the board makes room meanwhile.
+
+        Raises:
+            KeyboardInterrupt: the input ended.
+        """
+        if self._live:
+            self._live.stop()
+        self._console.print(_question(question))
+        try:
+            while (said := self._console.input("train it? (y/n) ").strip().lower()) not in SAID:
+                self._console.print("answer y or n")
+        except EOFError:
+            raise KeyboardInterrupt from None
+        finally:
+            if self._live:
+                self._live.start()
+        return SAID[said]
+
     def view(self) -> RenderableType:
         """Return the board as it stands."""
         now = self._clock()
@@ -122,6 +145,16 @@ class LiveBoard:
         spent = f" after {duration(self._clock() - line.since)}" if line else ""
         text = Text(f"  {progress.experiment} archived{spent}  ", style="dim")
         self._ended.setdefault(progress.experiment, text.append_text(plain(progress.detail)))
+
+
+def _question(question: ApprovalWanted) -> RenderableType:
+    head = Text(f"experiment {question.experiment}: ", style="bold").append_text(
+        plain(question.name)
+    )
+    gains = f"expected gain {question.expected_gain:.4f} nats per token"
+    if question.predicted_gain is not None:
+        gains += f", the judge predicts {question.predicted_gain:.4f}"
+    return Group(head, plain(question.motivation), Text(f"{gains}; {question.lines} lines of code"))
 
 
 def _walls(progress: Progress) -> Text:

@@ -324,6 +324,10 @@ class Measured(Value):
             raise KeyError(f"no score of task {task!r}")
         return sum(values) / len(values)
 
+    def losses(self) -> dict[str, float]:
+        """Return the mean held-out loss of each task."""
+        return {task: self.loss(task) for task in dict.fromkeys(s.task for s in self.scores)}
+
 
 Stage = Literal["policy", "gate", "train", "timeout", "memory", "pruned", "audit"]
 
@@ -375,35 +379,56 @@ class Baseline(Value):
 
 
 class Rubric(Value):
-    """The judge's marks from 0 to 10 (DeltaNet 5, Gated DeltaNet 10), with a reason."""
+    """The judge's marks from 0 to 10 (DeltaNet 5, Gated DeltaNet 10), with a reason.
+
+    `correctness` is whether the code does what the motivation says, as far as can be read; None in
+    records from before it was asked for.
+    """
 
     innovation: Finite = Field(ge=0, le=10)
     complexity: Finite = Field(ge=0, le=10)
+    correctness: Finite | None = Field(default=None, ge=0, le=10)
     convergence: Finite = Field(ge=0, le=10)
     performance: Finite = Field(ge=0, le=10)
     reason: str = Field(min_length=1, max_length=4000)
 
     @property
+    def marks(self) -> dict[str, float]:
+        """The marks that were given, by name."""
+        return {name: mark for name, mark in self if isinstance(mark, int | float)}
+
+    @property
     def score(self) -> float:
-        """The mean mark, scaled to [0, 1]."""
-        marks = (self.innovation, self.complexity, self.convergence, self.performance)
+        """The mean of the marks that were given, scaled to [0, 1]."""
+        marks = self.marks.values()
         return sum(marks) / (10 * len(marks))
 
 
 class Judgement(Value):
     """The number that selection uses (never the number that is claimed) and its terms.
 
-    `estimate` is the loss shrunk towards what the parent let expect, and `judge_weight` what the
-    judge's marks count for; both are None in records from before they were kept, and the weight
-    where the mode fixes it.
+    `rubric` has the mean marks of `scorings`, of which each saw the evidence in another order; in
+    records from before the judge was asked twice there are none. `estimate` is the loss shrunk
+    towards what the parent let expect, and `judge_weight` what the judge's marks count for; both
+    are None in records from before they were kept, and the weight where the mode fixes it.
     """
 
     mode: Literal["paper", "calibrated"]
     fitness: Finite
     terms: dict[str, Finite]
     rubric: Rubric
+    scorings: tuple[Rubric, ...] = ()
     estimate: Estimate | None = None
     judge_weight: Finite | None = None
+
+    @property
+    def spread(self) -> float | None:
+        """Half the largest difference between the mean marks of two scorings, in marks.
+
+        None where there were fewer than two.
+        """
+        means = [10 * one.score for one in self.scorings]
+        return (max(means) - min(means)) / 2 if len(means) > 1 else None
 
 
 # --- analyst -----------------------------------------------------------------------------------
@@ -412,13 +437,17 @@ class Judgement(Value):
 class Analysis(Value):
     """Why the result came out as it did, and what to look up next.
 
-    `supports` and `contradicts` are ids of earlier lessons that the analyst was shown.
+    `evidence` holds for each lesson the numbers of the experiments that bear it out, of those that
+    the analyst was shown, and `questions` what it left open; both are empty in records from before
+    they were asked for. `supports` and `contradicts` are ids of earlier lessons that it was shown.
     """
 
     summary: str = Field(min_length=1, max_length=8000)
     expectation_met: bool
     cause: str
     lessons: tuple[str, ...] = ()
+    evidence: tuple[tuple[int, ...], ...] = ()
+    questions: tuple[str, ...] = ()
     query: str = ""
     supports: tuple[str, ...] = ()
     contradicts: tuple[str, ...] = ()
@@ -428,7 +457,11 @@ class Analysis(Value):
 
 
 class TokenUse(Value):
-    """Model tokens that one role used in one experiment."""
+    """What one turn of one role used: tokens, money, and seconds of the model and of its tools.
+
+    `usd` is None where the model has no known price. `machine_seconds` are those that its tools
+    spent in the evaluator; None in records from before they were counted.
+    """
 
     role: str
     model: str
@@ -436,6 +469,8 @@ class TokenUse(Value):
     input_tokens: int
     output_tokens: int
     seconds: Finite = 0.0
+    usd: Finite | None = None
+    machine_seconds: Finite | None = None
 
 
 Status = Literal["scored", "failed", "refused", "unjudged"]
@@ -480,6 +515,26 @@ class Experiment(Value):
 Part = Literal["analysis", "cognition", "novelty"]
 
 
+class Caps(Value):
+    """What the model calls of a campaign may cost in all its runs; None: without limit."""
+
+    usd: Finite | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+    calls: int | None = Field(default=None, ge=1)
+
+
+# What a campaign may be given anew when it goes on; it shapes no result.
+SIZE = frozenset({"experiments", "budget_seconds", "caps"})
+
+
+class Forked(Value):
+    """Where a fork left another campaign: before which node of which experiment."""
+
+    campaign: str
+    number: int
+    node: str
+
+
 class CampaignConfig(Value):
     """Everything that shapes the results of a campaign; stored with it.
 
@@ -488,7 +543,8 @@ class CampaignConfig(Value):
     parts of the loop that are left out, to measure what they are worth. `policy` says how parents
     are chosen (`move37.memory.policies`), and `early_stopping` whether runs that lag behind earlier
     ones are stopped (`move37.evaluation.pruning`). `arms` maps other policies to the share of
-    experiments that each takes as a control arm (`move37.memory.arms`).
+    experiments that each takes as a control arm (`move37.memory.arms`). `prompts` are documents in
+    the place of their roles' own, and `forked` says where a fork left another campaign.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -496,6 +552,7 @@ class CampaignConfig(Value):
     seed: int = 0
     experiments: int = Field(default=8, ge=1, le=100_000)
     budget_seconds: Finite | None = None
+    caps: Caps = Caps()
     batch: int = Field(default=2, ge=1, le=64)
     fitness: Literal["paper", "calibrated"] = "calibrated"
     root: str = "delta_net"
@@ -507,6 +564,8 @@ class CampaignConfig(Value):
     policy: Policy = "posterior"
     early_stopping: bool = True
     arms: dict[Policy, Annotated[Finite, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    prompts: dict[str, str] = Field(default_factory=dict)
+    forked: Forked | None = None
 
     @classmethod
     def from_record(cls, stored: dict[str, Any]) -> Self:
@@ -530,14 +589,18 @@ class CampaignConfig(Value):
         return self
 
     @property
+    def past(self) -> str:
+        """The campaign whose experiments are seen: its own, or the one that a fork has left."""
+        return self.forked.campaign if self.forked else self.name
+
+    @property
     def id(self) -> str:
         """Content hash of the configuration without its size, so that a campaign may grow."""
         # What was the only way before there was a choice says nothing: old campaigns keep their
         # ids.
-        silent = {"experiments", "budget_seconds"} | (set() if self.without else {"without"})
+        later = ("without", "early_stopping", "arms", "prompts", "forked")
+        silent = set(SIZE) | {name for name in later if not getattr(self, name)}
         silent |= {"policy"} if self.policy == "paper" else set()
-        silent |= set() if self.early_stopping else {"early_stopping"}
-        silent |= set() if self.arms else {"arms"}
         return content_id(self.model_dump(exclude=silent))
 
 
@@ -574,4 +637,22 @@ class UserError(Exception):
 
 
 class Weather(Exception):
-    """A provider or lease that did not answer as agreed; the experiment goes on without it."""
+    """A provider or lease that did not answer as agreed; the experiment goes on without it.
+
+    `use` is what the turn cost that came to nothing.
+    """
+
+    def __init__(self, message: str, use: tuple[TokenUse, ...] = ()) -> None:
+        super().__init__(message)
+        self.use = use
+
+
+class BudgetSpent(Exception):
+    """The next model call could pass a cap of the campaign, so it was not made.
+
+    `cap` is the field of `Caps` that was met.
+    """
+
+    def __init__(self, message: str, cap: Literal["usd", "tokens", "calls"]) -> None:
+        super().__init__(message)
+        self.cap = cap

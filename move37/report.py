@@ -46,9 +46,19 @@ from move37.records import (
     UserError,
     Value,
 )
-from move37.selection_view import arm_name, arm_rows, arms_caution, judge_record, luck_line
+from move37.selection_view import (
+    analysis_lines,
+    arm_name,
+    arm_rows,
+    arms_caution,
+    judge_record,
+    luck_line,
+    marks_line,
+)
+from move37.spending_view import cells, spending, spent_line
 
 if TYPE_CHECKING:
+    from move37.agents.models.calls import Totals
     from move37.evaluation.calibration.null import Null
 
 # Half the width of the baseline's band, in standard deviations over seeds.
@@ -74,13 +84,16 @@ def write_report(
     root: Candidate,
     path: Path,
     null: Null | None = None,
+    books: Totals | None = None,
 ) -> Path:
     """Write the report of a campaign to `path`, whole or not at all, and return the path.
+
+    `books` are the totals of its model calls, where they were kept.
 
     Raises:
         UserError: the file cannot be written.
     """
-    text = render_report(campaign, experiments, root, null)
+    text = render_report(campaign, experiments, root, null, books)
     try:
         write_atomically(path, text)
     except OSError as error:
@@ -94,6 +107,7 @@ def render_report(
     experiments: Sequence[Experiment],
     root: Candidate,
     null: Null | None = None,
+    books: Totals | None = None,
 ) -> str:
     """Return the report as HTML."""
     ordered = sorted(experiments, key=lambda experiment: experiment.number)
@@ -104,12 +118,18 @@ def render_report(
     figures = _figures(campaign, ordered, root, top)
     arms = arm_standings(campaign.config, ordered, noise) if noise and campaign.config.arms else []
     luckless = without_luck(campaign, ordered)
+    costs = spending(ordered, books)
+    analysis, judgement = (
+        (top.experiment.analysis, top.experiment.judgement) if top else (None,) * 2
+    )
     return template("report.html.j2").render(
         campaign=campaign,
         experiments=ordered,
         root=root,
         noise=noise,
         best=top,
+        taught=analysis_lines(analysis) if analysis else [],
+        marks=marks_line(judgement) if judgement else "",
         unwalled=_unwalled(campaign),
         lines=lines,
         luck=luck_told(len(lines), noise.sd, null) if noise else "",
@@ -125,7 +145,8 @@ def render_report(
         spent=spent,
         stopping=_stopping(campaign, ordered),
         total={name: sum(getattr(s, name) for s in spent) for name in PARTS},
-        tokens=_tokens(ordered),
+        costs=[(line.role, cells(line)) for line in costs],
+        spent_in_all=spent_line(costs, campaign.config.caps) if costs else "",
         origins=origins(ordered),
         paid=payoffs(ordered, root, noise.sd if noise else 0.0),
         figures=figures,
@@ -196,19 +217,6 @@ def _counts(experiments: Sequence[Experiment]) -> dict[str, int]:
     for experiment in experiments:
         counts[experiment.status] += 1
     return counts
-
-
-def _tokens(experiments: Sequence[Experiment]) -> list[tuple[str, str, int, int, int, float]]:
-    """Return role, model, calls, input, output and seconds, summed over the campaign."""
-    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
-    for use in (use for experiment in experiments for use in experiment.usage):
-        row = sums[use.role, use.model]
-        parts = (use.calls, use.input_tokens, use.output_tokens, use.seconds)
-        row[:] = [a + b for a, b in zip(row, parts, strict=True)]
-    return [
-        (role, model, int(calls), int(read), int(written), seconds)
-        for (role, model), (calls, read, written, seconds) in sums.items()
-    ]
 
 
 def _diff(

@@ -13,7 +13,7 @@ from move37.evaluation.standing import Luckless, Standing, text_noise, without_l
 from move37.evaluation.statistics.intervals import Interval
 from move37.memory.arms import ArmStanding, arm_standings
 from move37.memory.forecasts import TrackRecord, track_record
-from move37.records import Campaign, Experiment, Forecast
+from move37.records import Analysis, Campaign, Experiment, Forecast, Judgement
 
 
 def arms_view(campaign: Campaign, experiments: Sequence[Experiment]) -> Iterator[RenderableType]:
@@ -109,6 +109,26 @@ def forecast_line(forecast: Forecast) -> str:
     """Return what the judge expected of one design, each scoring beside its SD."""
     told = ", ".join(f"{one.gain:+.4f} ± {one.sd:.4f}" for one in forecast.scorings)
     return f"gain over its parent {told} nats, before the training ({forecast.scorings[0].reason})"
+
+
+def marks_line(judgement: Judgement) -> str:
+    """Return the judge's marks, how far its scorings agree, and its reason."""
+    rubric = judgement.rubric
+    marks = ", ".join(f"{name} {mark:.1f}" for name, mark in rubric.marks.items())
+    spread = "" if judgement.spread is None else f" ± {judgement.spread:.1f}"
+    times = len(judgement.scorings)
+    asked = f" over {times} {'scoring' if times == 1 else 'scorings'}" if times else ""
+    return f"{marks}; mean {10 * rubric.score:.1f}{spread}{asked}. {rubric.reason}"
+
+
+def analysis_lines(analysis: Analysis) -> list[str]:
+    """Return what an experiment taught: lessons with their experiments, and what is open."""
+    lines = [analysis.summary, *([f"Cause: {analysis.cause}"] if analysis.cause else [])]
+    for place, lesson in enumerate(analysis.lessons):
+        numbers = analysis.evidence[place] if place < len(analysis.evidence) else ()
+        shown = f" ({', '.join(f'#{one}' for one in numbers)})" if numbers else ""
+        lines.append(f"- {lesson}{shown}")
+    return lines + [f"? {question}" for question in analysis.questions]
 
 
 def luck_line(luckless: Luckless) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from move37.arch_templates.catalog import template_source
-from move37.cli.running import parse_budget
-from move37.records import UserError
+from move37.cli.capping import parse_caps
+from move37.cli.running import parse_budget, tell_costs
+from move37.records import CampaignConfig, Caps, UserError
+from move37.settings import Settings
 
 
 def move37(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,6 +69,16 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     ("arguments", "environment", "pattern"),
     [
         (["run", "--budget", "30"], {}, "--budget 30: write a number with a unit"),
+        (["run", "--max-usd", "much"], {}, "--max-usd much: write dollars"),
+        (["run", "--max-usd", "0.00"], {}, "--max-usd 0.00: write dollars above zero"),
+        (["run", "--max-tokens", "2G"], {}, "--max-tokens 2G: write a number"),
+        (["run", "--max-tokens", "0k"], {}, "--max-tokens 0k: write a number above zero"),
+        (
+            ["run", "--max-usd", "1"],
+            {"MOVE37_JUDGE_MODEL": "openai:my-own", "MOVE37_JUDGE_API_KEY": "none"},
+            "cannot be counted for openai:my-own: .*MOVE37_PRICES.*--max-tokens",
+        ),
+        (["run"], {"MOVE37_PRICES": "absent.toml"}, "price file absent.toml cannot be read"),
         (["run", "--tier", "cluster"], {}, "unknown tier 'cluster'"),
         (["run", "--tier", "absent.toml"], {}, "tier file .*cannot be read"),
         (["run", "--campaign", "a/b"], {}, "--name"),
@@ -88,6 +100,75 @@ def test_bad_input_is_one_line_and_exit_code_two(
     result = move37(tmp_path, *arguments, **environment)
     is_one_clear_line(result, pattern)
     assert not [p for p in tmp_path.rglob("*") if p.name.startswith("c20")]
+
+
+def test_prices_in_another_unit_are_refused_with_the_unit_that_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('dated = 2026-01-01\nunit = "USD per token"\n[models]\n')
+    result = move37(tmp_path, "run", MOVE37_PRICES="own.toml")
+    is_one_clear_line(result, "own.toml has unit = 'USD per token'.*'USD per million tokens'")
+
+
+@pytest.mark.parametrize(
+    ("given", "caps"),
+    [
+        ((None, None, None), Caps()),
+        (("2.50", "500k", 200), Caps(usd=2.5, tokens=500_000, calls=200)),
+        (("$.5", "1.5M", None), Caps(usd=0.5, tokens=1_500_000)),
+        (("3", "4000", None), Caps(usd=3.0, tokens=4_000)),
+    ],
+)
+def test_caps_are_read_as_people_write_them(
+    given: tuple[str | None, str | None, int | None], caps: Caps
+) -> None:
+    assert parse_caps(*given) == caps
+
+
+@pytest.mark.parametrize(
+    ("usd", "tokens"),
+    [("", None), ("-1", None), ("1e9", None), ("2,50", None), ("9" * 400, None)]
+    + [(None, text) for text in ("", "k", "-5", "5 k", "1e6", "0.1", "9" * 400)],
+)
+def test_a_cap_that_is_no_amount_is_refused(usd: str | None, tokens: str | None) -> None:
+    with pytest.raises(UserError, match="above zero"):
+        parse_caps(usd, tokens, None)
+
+
+def test_what_a_campaign_will_cost_is_told_where_a_provider_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path)
+    config = CampaignConfig(name="c", models={"judge": "openai:gpt-5"}, caps=Caps(calls=9))
+    tell_costs(config, settings)
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"estimate   8 experiments: about \d+ calls, [\d,]+ tokens in and [\d,]+ out, "
+        r"about \$[\d.]+, by typical turns, without thinking; the caps allow about \d\n",
+        said,
+    )
+    tell_costs(config.model_copy(update={"models": {"judge": "offline:grammar"}}), settings)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.long
+def test_a_campaign_stops_at_its_cap_says_so_and_goes_on_with_a_higher_one(tmp_path: Path) -> None:
+    run = ("run", "--tier", "smoke", "-n", "1", "-c", "thrifty")
+    stopped = move37(tmp_path, *run, "--max-calls", "3", "--max-tokens", "9M")
+    assert stopped.returncode == 0, stopped.stderr
+    last = stopped.stdout.splitlines()[-1]
+    assert "3 of 3 calls are spent" in last
+    assert last.endswith("go on with: move37 run --resume -c thrifty --max-calls 6")
+    assert "Traceback" not in stopped.stderr
+    status = json.loads(move37(tmp_path, "status", "--json").stdout)
+    assert status["campaign"]["caps"] == {"usd": None, "tokens": 9_000_000, "calls": 3}
+    assert status["spent"]["campaign"]["calls"] == 3
+    again = move37(tmp_path, "run", "--resume")
+    assert "3 of 3 calls are spent" in again.stdout
+    ended = move37(tmp_path, "run", "--resume", "--max-calls", "100")
+    assert ended.returncode == 0, ended.stderr
+    assert "spent; go on" not in ended.stdout
+    shown = json.loads(move37(tmp_path, "status", "--json").stdout)
+    assert [one["number"] for one in shown["experiments"]] == [1]
+    assert shown["campaign"]["caps"] == {"usd": None, "tokens": 9_000_000, "calls": 100}
 
 
 def test_a_file_with_a_syntax_error_fails_the_check_with_its_line(tmp_path: Path) -> None:
@@ -115,6 +196,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_when_the_disk_takes_no_more_nothing_is_lost(tmp_path: Path) -> None:
     # A limit on the size of files stops writes in the middle, as a full disk does.
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "

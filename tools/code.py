@@ -8,7 +8,7 @@ from langchain_core.tools import BaseTool, ToolException, tool
 
 from move37.files import write_atomically
 from move37.records import Failed, GateReport
-from move37.tools.fencing import one_line
+from move37.tools.editing import apply_edit, take_file
 from move37.tools.showing import show_failed, show_gates
 from move37.tools.workbench import Workbench
 
@@ -44,43 +44,15 @@ def take_code(path: Path) -> str:
         raise ToolException("there is no code yet; use write_code first") from None
 
 
-def replace_once(code: str, old: str, new: str) -> str:
-    """Return the code with its one occurrence of `old` replaced.
+def _bounded(text: str) -> str:
+    """Return what a model sent, code with prose or escapes around it.
 
     Raises:
-        ToolException: `old` is empty, absent, found more than once, or equal to `new`.
+        ToolException: it is so long that no file of the size that is allowed can be meant.
     """
-    if not old:
-        raise ToolException("`old` is empty; quote the lines to replace, or use write_code")
-    if old == new:
-        raise ToolException("`old` and `new` are equal; nothing would change")
-    found = code.count(old)
-    if found == 0:
-        raise ToolException(f"`old` was not found: {_near(code, old)}; nothing was changed")
-    if found > 1:
-        lines = [str(code.count("\n", 0, at) + 1) for at in _places(code, old)[:5]]
-        raise ToolException(
-            f"`old` stands {found} times (lines {', '.join(lines)}); quote more lines around it"
-        )
-    return code.replace(old, new)
-
-
-def _places(code: str, old: str) -> list[int]:
-    """Return the offsets at which `old` begins."""
-    places, at = [], code.find(old)
-    while at >= 0:
-        places.append(at)
-        at = code.find(old, at + len(old))
-    return places
-
-
-def _near(code: str, old: str) -> str:
-    """Say how the first line of a missing quotation differs from the code, if it does."""
-    first = next((line for line in old.splitlines() if line.strip()), "")
-    for number, line in enumerate(code.splitlines(), start=1):
-        if first.strip() and line.strip() == first.strip():
-            return f"its first line is line {number}, but indentation or the lines after differ"
-    return f"no line reads {one_line(first, 80)!r}; read_code shows what the file holds"
+    if len(text) > 4 * CODE_LIMIT:
+        raise ToolException(f"{len(text)} characters; the limit is {CODE_LIMIT}; nothing written")
+    return text
 
 
 def show_check(result: GateReport | Failed) -> tuple[str, dict[str, object]]:
@@ -104,14 +76,19 @@ def code_tools(bench: Workbench) -> list[BaseTool]:
     @tool
     def write_code(code: str) -> str:
         """Replace the candidate's whole file by this Python code (one class, TokenMixer)."""
-        put_code(bench.path, code)
-        return f"written: {len(code.splitlines())} lines"
+        file = take_file(_bounded(code))
+        put_code(bench.path, file.code)
+        return f"written: {file.note}"
 
     @tool
     def edit_code(old: str, new: str) -> str:
-        """Replace `old` by `new`; `old` must stand in the file exactly once, spaces included."""
-        put_code(bench.path, replace_once(take_code(bench.path), old, new))
-        return "edited"
+        """Replace `old` by `new`; quote in `old` whole lines that stand in the file once.
+
+        With an empty `old` a whole file as `new` replaces the file.
+        """
+        edited = apply_edit(take_code(bench.path), _bounded(old), _bounded(new))
+        put_code(bench.path, edited.code)
+        return f"edited: {edited.note}"
 
     @tool(response_format="content_and_artifact")
     def check_code() -> tuple[str, dict[str, object]]:

@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, ToolException, tool
 from move37.memory.vocabulary import FAMILIES
 from move37.records import Cognition, Experiment, Lesson, Measured
 from move37.tools.fencing import fence, one_line
-from move37.tools.showing import code_block, losses, show_experiment
+from move37.tools.showing import code_block, show_experiment
 from move37.tools.workbench import Workbench
 
 MOST_HITS = 8
@@ -23,11 +23,12 @@ def show_cognition(items: Sequence[Cognition]) -> str:
         return "nothing found"
     blocks = []
     for item in items:
-        text = f"When: {item.scenario}\nHow: {item.algorithm}\nContext: {item.context}"
+        text = f"{one_line(item.title, 160)}\nWhen: {item.scenario}\nHow: {item.algorithm}"
+        text += f"\nContext: {item.context}"
         if item.try_with:
             text += f"\nTry with: {', '.join(item.try_with)}"
         tags = ", ".join(item.mechanisms) or "none"
-        head = f"[{item.id}] {one_line(item.title, 160)} ({item.year}); mechanisms: {tags}"
+        head = f"[{item.id}] a paper of {item.year}; mechanisms: {tags}"
         blocks.append(f"{head}\n{fence(text, 'paper')}")
     return "\n\n".join(blocks)
 
@@ -61,7 +62,7 @@ def show_comparison(first: Experiment, second: Experiment) -> str:
 def _losses(experiment: Experiment) -> dict[str, float]:
     """Return the held-out losses of an experiment; none where it was not measured."""
     outcome = experiment.outcome
-    return losses(outcome) if isinstance(outcome, Measured) else {}
+    return outcome.losses() if isinstance(outcome, Measured) else {}
 
 
 def _figure(value: float | None) -> str:

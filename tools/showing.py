@@ -64,15 +64,10 @@ def show_curve(curve: tuple[CurvePoint, ...]) -> str:
     return "\n".join(lines)
 
 
-def losses(measured: Measured) -> dict[str, float]:
-    """Return the mean held-out loss of each task."""
-    return {task: measured.loss(task) for task in dict.fromkeys(s.task for s in measured.scores)}
-
-
 def show_losses(measured: Measured, noise: Mapping[str, Noise] | None = None) -> str:
     """Return one line a task: held-out loss, and the baseline with its noise where it is known."""
     lines = []
-    for task, loss in losses(measured).items():
+    for task, loss in measured.losses().items():
         line = f"- {task}: held-out loss {loss:.4f} nats per token"
         if noise and task in noise:
             base = noise[task]
@@ -89,6 +84,13 @@ def show_size(size: Size) -> str:
     )
 
 
+def show_outcome(outcome: Measured | Failed, noise: Mapping[str, Noise] | None = None) -> str:
+    """Return losses and size of what was measured, or how it failed."""
+    if isinstance(outcome, Failed):
+        return show_failed(outcome)
+    return f"{show_losses(outcome, noise)}\n{show_size(outcome.size)}"
+
+
 def show_experiment(experiment: Experiment) -> str:
     """Return what is known of one experiment, code included."""
     parts = [f"Experiment {experiment.number}: {experiment.status}, child of {experiment.parent}."]
@@ -100,10 +102,8 @@ def show_experiment(experiment: Experiment) -> str:
     if proposal is not None:
         parts += [f"Name: {one_line(proposal.name, 80)}", fence(proposal.motivation, "motivation")]
         parts.append(f"Expected gain: {proposal.expected_gain:.4f} nats per token.")
-    if isinstance(experiment.outcome, Measured):
-        parts += [show_losses(experiment.outcome), show_size(experiment.outcome.size)]
-    elif experiment.outcome is not None:
-        parts.append(show_failed(experiment.outcome))
+    if experiment.outcome is not None:
+        parts.append(show_outcome(experiment.outcome))
     if analysis is not None:
         text = "\n".join((analysis.summary, *analysis.lessons))
         parts.append(fence(text, "analysis"))

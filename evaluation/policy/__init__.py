@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from move37 import syntax
 from move37.arch_templates.adapter import style
 from move37.evaluation.policy.names import ADAPTED_IMPORTS, IMPORTS
 from move37.evaluation.policy.rules import Rules
@@ -50,7 +51,7 @@ def inspect(source: str) -> Failed | None:
     if size > SOURCE_LIMIT:
         return _refused(f"the file has {size} bytes, at most {SOURCE_LIMIT} are allowed")
     try:
-        tree = ast.parse(source)
+        tree = syntax.parse(source)
         layer = style.layer_name(tree)
         tree = style.plain(tree) if layer else tree
         rules = Rules(tree, ADAPTED_IMPORTS if layer else IMPORTS)

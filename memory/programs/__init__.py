@@ -2,7 +2,8 @@
 
 `canonical` renames (`naming`, `scopes`) and sorts the statements of a program (`ordering`) as far
 as what they read and write allows (`effects`, `hazards`); `fingerprint` makes hashes of that form,
-and `structure` measures how much of their data flow two programs share.
+and `structure` measures how much of their data flow two programs share. `tracing` finds what of a
+program its answer is made of.
 """
 
 from move37.memory.programs.fingerprint import fingerprint, new_numbers, outline

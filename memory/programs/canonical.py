@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from move37 import syntax
 from move37.memory.programs.naming import name_entities
 from move37.memory.programs.scopes import Function
 
@@ -17,7 +18,7 @@ def normal_tree(code: str, constants: bool = True) -> ast.Module:
         SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed; the last two
             are the parser's words for code that is nested too deeply.
     """
-    tree = _Plain(constants).visit(ast.parse(code))
+    tree = _Plain(constants).visit(syntax.parse(code))
     return _without_unread(name_entities(tree))
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from functools import lru_cache
 
+from move37 import syntax
 from move37.memory.programs.canonical import is_number, normal_tree
 from move37.memory.programs.ordering import arrange
 
@@ -46,7 +47,7 @@ def _hash(code: str, constants: bool) -> str:
 @lru_cache(maxsize=KEPT)
 def _numbers(code: str) -> Counter[float]:
     try:
-        found = [node for node in ast.walk(ast.parse(code)) if is_number(node)]
+        found = [node for node in ast.walk(syntax.parse(code)) if is_number(node)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Counter()
     values = (node.value for node in found if isinstance(node, ast.Constant))

@@ -12,9 +12,11 @@ from move37.cli import (
     benchmarking,
     calibrating,
     cognition,
+    forking,
     judging,
     looking,
     machine,
+    outside,
     running,
     skills,
     tiers,
@@ -32,6 +34,10 @@ app = typer.Typer(
 )
 for command in (
     running.run,
+    forking.fork,
+    outside.brief,
+    outside.submit,
+    outside.mcp,
     looking.status,
     looking.show,
     looking.tree,

@@ -9,7 +9,7 @@ import typer
 
 from move37.cli.common import AsJson, CampaignName, campaign_of, open_store, print_json
 from move37.records import UserError, Weather
-from move37.settings import OFFLINE, load_settings
+from move37.settings import EXTERNAL, OFFLINE, load_settings
 
 if TYPE_CHECKING:
     from move37.memory.intake import Source
@@ -43,7 +43,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the lessons of papers that answer an observation."""
-    from move37.agents.models import embedder
+    from move37.agents.models.choosing import embedder
     from move37.display import console
     from move37.graph.lab import open_cognition
     from move37.memory.vocabulary import FAMILIES
@@ -126,7 +126,7 @@ def add(
     else:
         _refuse_known(arxiv_id(source), folder)
         read = read_source(source)
-        if settings.model_of("researcher") == OFFLINE:
+        if settings.model_of("researcher") in (OFFLINE, EXTERNAL):
             form = write_form(read, folder)
             typer.echo(f"no model is set that can read, so fill in  {form}")
             typer.echo(f"then                                       move37 cognition add {form}")
@@ -138,7 +138,7 @@ def add(
 
 
 def _read_by_model(source: Source, settings: Settings) -> Paper:
-    from move37.agents.models import chat_model
+    from move37.agents.models.choosing import chat_model
     from move37.agents.reader import read
 
     try:
@@ -157,7 +157,7 @@ def _refuse_known(identity: str, folder: Path) -> None:
 
 
 def _build(settings: Settings, rebuild: bool) -> str:
-    from move37.agents.models import embedder
+    from move37.agents.models.choosing import embedder
     from move37.graph.lab import open_cognition
 
     with open_cognition(settings, embedder(settings), replace=rebuild) as base:

@@ -12,6 +12,7 @@ from move37.records import UserError
 from move37.settings import Settings
 
 if TYPE_CHECKING:
+    from move37.agents.models.calls import Totals
     from move37.evaluation.calibration.null import Null
     from move37.memory.store import Store
     from move37.records import Campaign
@@ -46,7 +47,9 @@ def campaign_of(store: Store, name: str | None) -> Campaign:
     if not campaigns:
         raise UserError("there is no campaign yet; start one with: move37 run")
     if name is None:
-        return max(campaigns, key=lambda c: c.created)
+        # A fork is looked at by its name; it is not what one goes on with.
+        own = [c for c in campaigns if c.config.forked is None]
+        return max(own or campaigns, key=lambda c: c.created)
     for found in campaigns:
         if found.config.name == name:
             return found
@@ -62,6 +65,17 @@ def null_of(campaign: Campaign, settings: Settings) -> Null | None:
     if root is None:
         return None
     return load_null(calibration_folder(settings), root.tier, root.provenance, root.code)
+
+
+def books_of(campaign: Campaign, settings: Settings) -> Totals:
+    """Return what all model calls of a campaign have cost.
+
+    Raises:
+        UserError: the journal cannot be read, or is of another version.
+    """
+    from move37.agents.models.calls import JOURNAL, read_calls, totals_of
+
+    return totals_of(read_calls(settings.home / campaign.config.name / JOURNAL))
 
 
 def calibration_folder(settings: Settings) -> Path:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from move37.cli.common import AsJson, CampaignName, campaign_of, null_of, open_store, print_json
+from move37.cli.common import (
+    AsJson,
+    CampaignName,
+    books_of,
+    campaign_of,
+    null_of,
+    open_store,
+    print_json,
+)
 from move37.records import UserError
 from move37.settings import Settings, load_settings
 
@@ -23,13 +31,15 @@ def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
     with open_store(settings) as store:
         found = campaign_of(store, campaign)
         experiments = store.experiments(found.config.name)
+    books = books_of(found, settings)
     if as_json:
         states = [
             {"number": e.number, "status": e.status, "fitness": e.fitness} for e in experiments
         ]
-        print_json({"campaign": found.config.model_dump(mode="json"), "experiments": states})
+        config, spent = found.config.model_dump(mode="json"), books.model_dump(mode="json")
+        print_json({"campaign": config, "experiments": states, "spent": spent})
         return
-    console().print(status_view(found, experiments, null_of(found, settings)))
+    console().print(status_view(found, experiments, null_of(found, settings), books))
 
 
 def show(
@@ -45,6 +55,7 @@ def show(
     with open_store(settings) as store:
         found = campaign_of(store, campaign)
         experiments = store.experiments(found.config.name)
+        past = store.experiments(found.config.past)
     experiment = next((e for e in experiments if number in (str(e.number), e.id)), None)
     if experiment is None:
         known = f"1 to {experiments[-1].number}" if experiments else "none yet"
@@ -54,7 +65,7 @@ def show(
     if as_json:
         typer.echo(experiment.model_dump_json(indent=1))
         return
-    parent = _parent_code(found, experiments, experiment)
+    parent = _parent_code(found, past, experiment)
     console().print(experiment_view(found, experiment, parent))
     for line in verdict_lines(settings, found.config.name, experiment.number):
         console().print(plain(line))
@@ -84,7 +95,8 @@ def report_of(found: Campaign, experiments: list[Experiment], settings: Settings
     from move37.report import write_report
 
     path = settings.home / found.config.name / "report.html"
-    return write_report(found, experiments, root_of(found), path, null_of(found, settings))
+    null, books = null_of(found, settings), books_of(found, settings)
+    return write_report(found, experiments, root_of(found), path, null, books)
 
 
 def root_of(found: Campaign) -> Candidate:

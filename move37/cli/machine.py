@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from move37.cli.common import AsJson, print_json
 from move37.settings import load_settings
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    llm: Annotated[
+        bool, typer.Option("--llm", help="Make one small call to the model of every role.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what this machine has and lacks, and which tier fits, one line each."""
     from move37.display import console, findings_view
-    from move37.doctor import examine
+    from move37.doctor import examine, greetings
 
-    findings = examine(load_settings())
+    settings = load_settings()
+    findings = greetings(settings) if llm else examine(settings)
     if as_json:
         print_json([finding.model_dump() for finding in findings])
         return

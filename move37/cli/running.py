@@ -8,10 +8,11 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from move37.cli.capping import MaxCalls, MaxTokens, MaxUsd, merged, parse_caps
 from move37.cli.common import (
     EXIT_STOPPED,
     CampaignName,
@@ -22,10 +23,11 @@ from move37.cli.common import (
     open_store,
 )
 from move37.cli.looking import report_of
-from move37.records import UserError
+from move37.records import BudgetSpent, Caps, UserError
 from move37.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from move37.agents.models.tape import Tape
     from move37.records import CampaignConfig
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -39,6 +41,9 @@ def run(
     budget: Annotated[
         str | None, typer.Option(help="Start no experiment after this time, such as 30m.")
     ] = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    max_calls: MaxCalls = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     campaign: CampaignName = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a campaign.")] = False,
@@ -58,31 +63,68 @@ def run(
         str | None,
         typer.Option(help="Control arms with their shares, such as best-of-n=0.2,random=0.1."),
     ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Ask before each training; needs a terminal.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Store every model call in this new file, a cassette.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Run the campaign of a cassette again, without a key.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines.")] = False,
 ) -> None:
     """Run a campaign of experiments, or go on with one."""
+    settings = load_settings()
+    if approve and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("--approve asks on a terminal, and there is none: leave it out")
+    seconds = parse_budget(budget) if budget is not None else None
+    caps = parse_caps(max_usd, max_tokens, max_calls)
+    chosen = {
+        "name": campaign or datetime.now(UTC).strftime("c%Y%m%d-%H%M%S"),
+        "tier": tier,
+        "seed": seed,
+        "experiments": experiments or 8,
+        "budget_seconds": seconds,
+        "caps": caps,
+        "fitness": fitness,
+        "text": str(Path(text).expanduser().resolve()) if text else None,
+        "without": tuple(without or ()),
+        "policy": policy,
+        "early_stopping": early_stopping,
+        "arms": parse_arms(arms) if arms is not None else {},
+    }
+    new = None if resume or replay else _new_config(chosen)
+
+    # What takes seconds to import waits until the words were understood.
+    from move37.agents.models.tape import Player, Recorder, Tape
     from move37.graph.lab import complete
 
-    settings = load_settings()
-    seconds = parse_budget(budget) if budget is not None else None
-    if resume:
-        config = _stored_config(settings, campaign, experiments, seconds)
+    tape = Tape()
+    if replay is not None:
+        tape = Tape(player=Player(replay))
+        config = _replayed(replay, tape, settings)
+    elif new is None:
+        config = _stored_config(settings, campaign, experiments, seconds, caps)
     else:
-        chosen = {
-            "name": campaign or datetime.now(UTC).strftime("c%Y%m%d-%H%M%S"),
-            "tier": tier,
-            "seed": seed,
-            "experiments": experiments or 8,
-            "budget_seconds": seconds,
-            "fitness": fitness,
-            "text": str(Path(text).expanduser().resolve()) if text else None,
-            "without": tuple(without or ()),
-            "policy": policy,
-            "early_stopping": early_stopping,
-            "arms": parse_arms(arms) if arms is not None else {},
-        }
-        config = complete(_new_config(chosen), settings)
-    _run(config, settings, verbose)
+        config = complete(new, settings)
+    if record is not None:
+        tape = Tape(recorder=Recorder(record, config, resume=resume))
+    _run(config, settings, tape, verbose=verbose, approve=approve)
+
+
+def _replayed(path: Path, tape: Tape, settings: Settings) -> CampaignConfig:
+    """Return the configuration of a cassette, whose campaign must not stand here already."""
+    assert tape.player is not None
+    config = tape.player.config
+    with open_store(settings) as store:
+        ended = len(store.experiments(config.name))
+    if ended >= config.experiments:
+        raise UserError(
+            f"--replay {path}: campaign {config.name} is here already; play it in another folder: "
+            f"MOVE37_HOME=replayed move37 run --replay {path}"
+        )
+    return config
 
 
 def _new_config(chosen: dict[str, Any]) -> CampaignConfig:
@@ -98,16 +140,22 @@ def _new_config(chosen: dict[str, Any]) -> CampaignConfig:
 
 
 def _stored_config(
-    settings: Settings, name: str | None, experiments: int | None, seconds: float | None
+    settings: Settings,
+    name: str | None,
+    experiments: int | None,
+    seconds: float | None,
+    caps: Caps,
 ) -> CampaignConfig:
     with open_store(settings) as store:
         found = campaign_of(store, name)
         size = max(experiments or 0, found.config.experiments)
-        store.resize(found.config.name, size, seconds)
-    return found.config.model_copy(update={"experiments": size, "budget_seconds": seconds})
+        caps = merged(found.config.caps, caps)
+        return store.resize(found.config.name, size, seconds, caps).config
 
 
-def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
+def _run(
+    config: CampaignConfig, settings: Settings, tape: Tape, *, verbose: bool, approve: bool
+) -> None:
     from move37.display import console
     from move37.graph.campaign import run_campaign
     from move37.graph.lab import check_request
@@ -115,18 +163,48 @@ def _run(config: CampaignConfig, settings: Settings, verbose: bool) -> None:
     from move37.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    check_request(config, settings)
+    check_request(config, settings, played=tape.player is not None)
+    if tape.player is None:
+        tell_costs(config, settings)
+    spent: BudgetSpent | None = None
     terminal = console()
     configure_logs(settings.home / config.name, verbose=verbose, quiet=terminal.is_terminal)
     try:
         with LiveBoard(config, terminal) as board:
-            run_campaign(config, settings, board.update)
+            run_campaign(config, settings, board.update, board.ask if approve else None, tape)
+    except BudgetSpent as met:
+        spent = met
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; go on with: move37 run --resume --campaign {config.name}", err=True)
         sys.stdout.flush()
         # A provider that hangs must not hold the terminal; every write so far is on the disk.
         os._exit(EXIT_STOPPED)
     _show_end(config.name, settings)
+    if spent is not None:
+        more = f"move37 run --resume -c {config.name} --max-{spent.cap} {_twice(config, spent.cap)}"
+        typer.echo(f"stopped    {spent}; go on with: {more}")
+    if tape.player is not None:
+        differing = len(tape.player.differing)
+        typer.echo(f"replayed   {differing} calls were asked otherwise than at the recording")
+
+
+def _twice(config: CampaignConfig, cap: Literal["usd", "tokens", "calls"]) -> str:
+    return f"{2 * (getattr(config.caps, cap) or 0):.15g}"
+
+
+def tell_costs(config: CampaignConfig, settings: Settings) -> None:
+    """Say beforehand what the experiments that are left will cost, where providers are asked."""
+    from move37.agents.models.calls import JOURNAL, read_calls, totals_of
+    from move37.agents.models.expenses import expected, journals_of
+    from move37.agents.models.prices import load_prices
+
+    with open_store(settings) as store:
+        left = config.experiments - len(store.experiments(config.name))
+    prices = load_prices(settings.prices)
+    costs = expected(config, left, journals_of(settings.home), prices) if left > 0 else None
+    if costs is not None:
+        spent = totals_of(read_calls(settings.home / config.name / JOURNAL)).campaign
+        typer.echo(f"estimate   {costs.told(config.caps, spent)}")
 
 
 def _show_end(name: str, settings: Settings) -> None:

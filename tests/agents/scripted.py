@@ -246,7 +246,15 @@ def research_brief(attempt: int = 0, parent: Candidate = PARENT, number: int = 3
 
 def engineer_brief(proposal: Proposal = PROPOSAL, failed: Failed = FAILED) -> EngineerBrief:
     """Return the brief of an engineer."""
-    return EngineerBrief(seed=7, number=3, round=1, proposal=proposal, failed=failed)
+    return EngineerBrief(
+        seed=7,
+        number=3,
+        round=1,
+        proposal=proposal,
+        failed=failed,
+        parent=PARENT.code,
+        idea=proposal.code,
+    )
 
 
 def forecast_brief(

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from move37.agents.grammar import (
+from move37.agents.offline.grammar import (
     DESIGNED,
     ROOT,
     Change,
@@ -32,8 +32,8 @@ from move37.agents.grammar import (
     size_of_space,
     valid,
 )
-from move37.agents.grammar.describe import CASES, TITLES
-from move37.agents.grammar.genome import (
+from move37.agents.offline.grammar.describe import CASES, TITLES
+from move37.agents.offline.grammar.genome import (
     RULES,
     TAGS,
     broken_rule,

@@ -8,13 +8,13 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 
-from move37.agents import grammar
 from move37.agents.analyst import analyse
 from move37.agents.engineer import revise
 from move37.agents.judge import forecast, judge
-from move37.agents.offline import HELP, OfflineModel
-from move37.agents.offline_design import _weights
-from move37.agents.prompting import message
+from move37.agents.offline import grammar
+from move37.agents.offline.design import _weights
+from move37.agents.offline.model import HELP, OfflineModel
+from move37.agents.prompts.prompting import message
 from move37.agents.researcher import propose
 from move37.records import Candidate, Cognition, Failed, GateReport, Proposal, Rubric
 from tests.agents.scripted import (
@@ -109,7 +109,7 @@ def test_what_paid_off_and_what_papers_say_is_drawn_more_often() -> None:
 
 
 def test_the_engineer_takes_back_what_was_blamed(tmp_path: Path) -> None:
-    proposal = design(tmp_path)
+    proposal = design(tmp_path, attempt=3)
     revised, use = revise(engineer_brief(proposal), bench(tmp_path), MODEL)
     before, after = grammar.parse(proposal.code), grammar.parse(revised.code)
     assert after is not None
@@ -121,7 +121,7 @@ def test_the_engineer_takes_back_what_was_blamed(tmp_path: Path) -> None:
 
 
 def test_repairs_can_follow_each_other(tmp_path: Path) -> None:
-    proposal, codes = design(tmp_path), []
+    proposal, codes = design(tmp_path, attempt=3), []
     for _ in range(3):
         proposal, _ = revise(engineer_brief(proposal), bench(tmp_path), MODEL)
         codes.append(proposal.code)
@@ -138,24 +138,25 @@ def test_a_failure_in_training_is_tried_in_training(tmp_path: Path) -> None:
 
     failed = Failed(stage="train", reason="loss is not finite at step 12")
     board = bench(tmp_path, rehearse=rehearse)
-    revised, _ = revise(engineer_brief(design(tmp_path), failed), board, MODEL)
+    revised, _ = revise(engineer_brief(design(tmp_path, attempt=3), failed), board, MODEL)
     assert len(runs) == 2
     assert runs[0] != runs[1] == revised.code
 
 
 @pytest.mark.parametrize("note", ["", "# change: {broken", '# change: {"kind": "mutation"}'])
-def test_code_of_another_author_is_replaced_by_a_design_that_can_run(
+def test_code_of_another_author_is_left_since_nothing_says_what_to_mend(
     tmp_path: Path, note: str
 ) -> None:
     own = Proposal(
         name="n", motivation="m", hypothesis="h", expected_gain=0.0, code=f"{note}\nclass X: ...\n"
     )
-    revised, _ = revise(engineer_brief(own), bench(tmp_path), MODEL)
-    assert grammar.parse(revised.code) is not None
+    revised, use = revise(engineer_brief(own), bench(tmp_path), MODEL)
+    assert (revised.code, revised.revision, use.calls) == (own.code, 1, 1)
+    assert "the code is not of the grammar" in revised.motivation
 
 
 def test_a_genome_without_its_note_is_mended_against_the_root(tmp_path: Path) -> None:
-    proposal = design(tmp_path)
+    proposal = design(tmp_path, attempt=3)
     lines = [line for line in proposal.code.splitlines() if not line.startswith("# change")]
     bare = proposal.model_copy(update={"code": "\n".join(lines)})
     revised, _ = revise(engineer_brief(bare), bench(tmp_path), MODEL)
@@ -172,6 +173,19 @@ def test_the_judge_gives_the_baseline_five_and_a_gain_like_gated_delta_nets_ten(
     assert marks(1.60).performance == 10.0
     assert marks(3.40).performance == 0.0
     assert marks(2.31).performance < marks(2.29).performance < marks(2.27).performance
+
+
+def test_the_judge_reads_whether_the_code_has_what_is_named(tmp_path: Path) -> None:
+    proposal = design(tmp_path)
+    tags = proposal.mechanisms
+    told = judge_brief(measured()).model_copy(update={"proposal": proposal})
+    assert judge(told, MODEL)[0].correctness == 5.0
+    half = proposal.model_copy(update={"mechanisms": tags[: len(tags) // 2]})
+    assert judge(told.model_copy(update={"proposal": half}), MODEL)[0].correctness == pytest.approx(
+        5.0 * (len(tags) // 2) / len(tags), abs=0.05
+    )
+    # Of another author's code it says nothing, and the other marks stand alone.
+    assert marks(2.31).correctness is None
 
 
 def test_the_judge_counts_what_a_design_costs() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from move37.agents.briefs import ReaderBrief
-from move37.agents.prompting import message
+from move37.agents.prompts.prompting import message
 from move37.agents.reader import read
 from move37.memory.intake import Source
 from move37.records import Weather

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from move37.agents import grammar
-from move37.agents.grammar.genome import gene
+from move37.agents.offline import grammar
+from move37.agents.offline.grammar.genome import gene
 
 SEEDS = range(40)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 
 from move37.agents.engineer import revise
 from move37.agents.judge import judge
-from move37.agents.prompting import CONTEXT_KEY, message
+from move37.agents.prompts.prompting import CONTEXT_KEY, message
 from move37.agents.researcher import CALLS, propose
 from move37.records import Failed, GateReport, UserError, Weather
 from tests.agents.scripted import (
@@ -29,6 +30,7 @@ from tests.agents.scripted import (
     bench,
     calls,
     engineer_brief,
+    gates,
     judge_brief,
     measured,
     research_brief,
@@ -52,6 +54,29 @@ def test_a_proposal_joins_the_answer_with_the_file_that_was_written(tmp_path: Pa
     assert proposal.name == "sharper"
     assert (use.role, use.model, use.calls) == ("researcher", "scripted-1", 3)
     assert (use.input_tokens, use.output_tokens) == (30, 9)
+
+
+def test_a_turn_counts_its_money_and_the_seconds_of_its_model_and_its_tools(
+    tmp_path: Path,
+) -> None:
+    def slow_gates(_: str) -> GateReport:
+        time.sleep(0.2)
+        return gates()
+
+    def paid(line: AIMessage, usd: float | None) -> AIMessage:
+        return line.model_copy(update={"response_metadata": {"model_name": "m", "usd": usd}})
+
+    check = calls("check_code")
+    script = [paid(WRITE, 0.25), paid(check, 0.5), paid(ANSWER, 0.0)]
+    tools = bench(tmp_path, check=slow_gates)
+    _, use = propose(research_brief(), tools, Scripted(script=script))
+    assert use.usd == 0.75
+    assert use.machine_seconds is not None
+    assert 0.2 <= use.machine_seconds < 5.0
+    _, unpriced = propose(
+        research_brief(), tools, Scripted(script=[paid(WRITE, 0.25), paid(ANSWER, None)])
+    )
+    assert unpriced.usd is None
 
 
 def test_only_ids_that_were_shown_and_known_mechanisms_are_kept(tmp_path: Path) -> None:
@@ -119,6 +144,15 @@ def test_an_endless_loop_ends_at_the_limit_of_calls(tmp_path: Path) -> None:
     with pytest.raises(Weather, match="gave no answer"):
         propose(research_brief(), bench(tmp_path), model)
     assert len(model.seen) == CALLS
+
+
+def test_what_follows_a_complaint_counts_on(tmp_path: Path) -> None:
+    script = [calls("read_code")] * (CALLS - 2) + [ANSWER, calls("read_code")]
+    model = Scripted(script=script)
+    with pytest.raises(Weather, match=f"no answer within {CALLS} calls") as caught:
+        propose(research_brief(), bench(tmp_path), model)
+    assert len(model.seen) == CALLS
+    assert [use.calls for use in caught.value.use] == [CALLS]
 
 
 def test_endless_prose_of_a_role_without_tools_ends_too() -> None:

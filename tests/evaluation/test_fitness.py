@@ -139,3 +139,12 @@ def test_a_judge_that_has_earned_nothing_changes_nothing() -> None:
     assert fitness("calibrated", value, flattered, nobody) == fitness(
         "calibrated", value, MIDDLE, nobody
     )
+
+
+def test_marks_that_were_not_given_are_left_out_of_the_mean() -> None:
+    asked = MIDDLE.model_copy(update={"correctness": 10.0})
+    assert MIDDLE.score == pytest.approx(0.5)
+    assert asked.score == pytest.approx(0.6)
+    assert fitness("paper", measured(2.3), asked) - fitness("paper", measured(2.3)) == (
+        pytest.approx(0.1 / 3)
+    )

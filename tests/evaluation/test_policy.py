@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from move37.agents.grammar import render, sample
+from move37.agents.offline.grammar import render, sample
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.evaluation.policy import TOLD, inspect
 

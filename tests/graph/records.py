@@ -10,7 +10,7 @@ from typing import Any
 from move37.records import CampaignConfig, Experiment, Progress
 from move37.settings import Settings
 
-MEASURED_IN_TIME = frozenset({"seconds", "started", "cost"})
+MEASURED_IN_TIME = frozenset({"seconds", "machine_seconds", "started", "cost"})
 
 
 @dataclass(frozen=True)

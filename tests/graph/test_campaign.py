@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tenacity import wait_none
 
 from move37.graph.campaign import run_campaign
-from move37.graph.lab import campaign_lock, open_store
+from move37.graph.lab import campaign_lock, complete, open_store
 from move37.records import CampaignConfig, Experiment, Measured, Progress, UserError
 from move37.settings import Settings
 from tests.graph.records import Played, lasting
@@ -80,6 +79,7 @@ def test_a_campaign_runs_by_its_policy_and_its_record_says_so(settings: Settings
     assert stored.config.policy == "paper"
 
 
+@pytest.mark.slow
 def test_the_record_does_not_depend_on_how_many_run_at_once(
     played: Played, settings: Settings
 ) -> None:
@@ -119,6 +119,13 @@ def test_another_configuration_under_the_same_name_is_refused(
         run_campaign(played.config.model_copy(update={"seed": 9}), settings)
 
 
+def test_a_campaign_from_before_the_summarizer_keeps_its_id(settings: Settings) -> None:
+    four = dict.fromkeys(("researcher", "engineer", "judge", "analyst"), "offline:grammar")
+    begun = CampaignConfig(name="old", tier="smoke", models=four)
+    assert complete(begun, settings).id == begun.id
+    assert "summarizer" in complete(CampaignConfig(name="new", tier="smoke"), settings).models
+
+
 def test_an_unknown_template_names_those_that_exist(settings: Settings) -> None:
     with pytest.raises(UserError, match="delta_net"):
         run_campaign(config(root="transformer"), settings)
@@ -146,14 +153,22 @@ def test_an_error_of_ours_in_any_node_stops_the_run_and_loses_nothing(
     assert lasting(run_campaign(two, settings)) == lasting(played.experiments[:2])
 
 
-def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("move37.graph.build.WAIT", wait_none())
+def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(settings: Settings) -> None:
     dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
     experiments = run_campaign(config(experiments=2), settings.model_copy(update=dead))
     assert [e.status for e in experiments] == ["refused", "refused"]
     assert all(e.reason.startswith("researcher: ") for e in experiments)
+
+
+def test_a_provider_that_stays_away_does_not_use_up_the_campaign(settings: Settings) -> None:
+    dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
+    away = settings.model_copy(update=dead)
+    with pytest.raises(
+        UserError, match=r"no answer in 4 experiments in a row \(researcher: .*-n 12"
+    ):
+        run_campaign(config(experiments=8), away)
+    with open_store(settings) as store:
+        assert [one.number for one in store.experiments(config().name)] == [1, 2, 3, 4]
 
 
 class Process:
@@ -205,7 +220,7 @@ def _read(settings: Settings, name: str) -> list[Experiment]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "times",
-    [pytest.param(8, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)],
+    [pytest.param(5, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)],
 )
 def test_killed_at_random_moments_the_record_is_that_of_an_undisturbed_run(
     times: int, played: Played, settings: Settings

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.evaluation.evaluate import check
 from move37.evaluation.isolation.obtain import open_nursery
 from move37.records import GateReport

@@ -48,7 +48,8 @@ def test_what_lags_is_stopped_and_goes_to_the_analyst(
         assert one.status == "failed"
         assert one.reason.startswith("pruned: loss ")
         assert one.revisions == ()
-        assert {use.role for use in one.usage} == {"researcher", "forecaster", "analyst"}
+        roles = {"summarizer", "researcher", "forecaster", "analyst"}
+        assert {use.role for use in one.usage} == roles
         assert one.analysis is not None
         assert "stopped early" in one.analysis.summary
     with open_store(settings) as store:
@@ -79,6 +80,7 @@ def test_stopped_runs_are_the_same_after_a_crash(
     assert lasting(run_campaign(config(), other)) == lasting(experiments)
 
 
+@pytest.mark.slow
 def test_the_lot_lets_a_run_that_lags_go_to_its_end_and_says_so(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,35 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from tenacity import wait_none
 
+from move37.agents.briefs import ResearchBrief
+from move37.agents.prompts.prompting import CONTEXT_KEY
 from move37.graph.build import build_graph
 from move37.graph.lab import Lab, complete, open_lab
 from move37.records import CampaignConfig, Experiment, Failed, Measured
 from move37.settings import Settings
 from tests.agents.scripted import Scripted, calls, says
+from tests.graph.outside import LEAKY
 
-LEAKY = """
-from torch import nn
-
-
-class TokenMixer(nn.Module):
-    def __init__(self, hidden_size: int, num_heads: int, layer_idx: int = 0) -> None:
-        super().__init__()
-        self.value = nn.Linear(hidden_size, hidden_size)
-
-    def forward(self, x, state=None):
-        v = self.value(x)
-        return v - v.mean(1, keepdim=True), v[:, -1:]
-"""
+# The same idea from the tokens so far; the state is their sum and number.
+MENDED = LEAKY.replace(
+    "return v - v.mean(1, keepdim=True), v[:, -1:]",
+    """total, count = (0, 0) if state is None else state
+        sums = total + v.cumsum(1)
+        numbers = count + torch.arange(1, x.shape[1] + 1, device=x.device, dtype=v.dtype)
+        return v - sums / numbers[:, None], (sums[:, -1:], numbers[-1])""",
+).replace("from torch import nn", "import torch\nfrom torch import nn")
 
 
 @pytest.fixture
-def lab(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setattr("move37.graph.build.WAIT", wait_none())
+def lab(tmp_path: Path, cache: Path) -> Iterator[Lab]:
     settings = Settings(home=tmp_path / "runs", cache=cache)
     config = complete(CampaignConfig(name="paths", tier="smoke"), settings)
     with open_lab(config, settings, lambda _: None) as opened:
@@ -55,8 +52,12 @@ def writes(code: str) -> Scripted:
     return Scripted(script=[calls("write_code", code=code), calls("Design", **answer)] * 5)
 
 
+REPAIR = calls("Repair", cause="It sees the whole text.", change="A running mean.")
+
+
 def test_the_engineer_mends_what_the_gates_refuse(lab: Lab) -> None:
-    experiment = run(lab, researcher=writes(LEAKY))
+    engineer = Scripted(script=[calls("write_code", code=MENDED), REPAIR])
+    experiment = run(lab, researcher=writes(LEAKY), engineer=engineer)
     assert experiment.status == "scored"
     assert isinstance(experiment.outcome, Measured)
     assert len(experiment.revisions) == 1
@@ -69,13 +70,31 @@ def test_the_engineer_mends_what_the_gates_refuse(lab: Lab) -> None:
     assert [use.role for use in experiment.usage].count("forecaster") == 2
 
 
-def test_what_cannot_be_mended_is_archived_with_its_cause(lab: Lab) -> None:
+def test_a_revision_that_drops_the_idea_is_sent_back_and_then_not_evaluated(lab: Lab) -> None:
+    written = calls("write_code", code=lab.root.code)
+    engineer = Scripted(script=[written, REPAIR, REPAIR] * 3)
+    experiment = run(lab, researcher=writes(LEAKY), engineer=engineer)
+    assert experiment.status == "failed"
+    assert experiment.proposal is not None
+    assert experiment.proposal.code.strip() == LEAKY.strip()
+    assert experiment.proposal.revision == len(experiment.revisions) == lab.config.max_revisions
+    assert experiment.proposal.motivation.count("not accepted, as the revision takes") == 3
+    assert "Not accepted" in engineer.seen[2][-1].text
+
+
+def test_what_cannot_be_mended_is_archived_with_its_cause(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = Mock(wraps=lab.evaluator.evaluate)
+    monkeypatch.setattr(lab.evaluator, "evaluate", evaluate)
     idle = Scripted(script=[calls("Repair", cause="unknown", change="none")])
     experiment = run(lab, researcher=writes(LEAKY), engineer=idle)
     assert experiment.status == "failed"
     assert isinstance(experiment.outcome, Failed)
     assert experiment.reason.startswith("gate: G1")
     assert len(experiment.revisions) == lab.config.max_revisions
+    # Code that stayed as it was would fail again.
+    assert evaluate.call_count == 1
     assert experiment.analysis is not None
     assert (lab.path(1) / "candidate.py").read_text().strip() == LEAKY.strip()
 
@@ -87,7 +106,28 @@ def test_a_repeated_idea_goes_back_and_is_refused_in_the_end(lab: Lab) -> None:
     assert again.status == "refused"
     assert "repeats experiment 1" in again.reason
     assert again.outcome is None
-    assert [use.role for use in again.usage] == ["researcher"] * (lab.config.max_repeats + 1)
+    # Before each attempt the designs that it is shown are told afresh.
+    roles = [use.role for use in again.usage]
+    assert roles == ["summarizer", "researcher"] * (lab.config.max_repeats + 1)
+
+
+def test_a_researcher_that_gives_up_was_told_of_the_first_design_and_its_cost_is_kept(
+    lab: Lab,
+) -> None:
+    first = run(lab)
+    gone = Scripted(script=[ConnectionError("gone")])
+    given_up = run(lab, 3, researcher=gone)
+    assert given_up.status == "refused"
+    assert [use.role for use in given_up.usage] == ["summarizer", "researcher"]
+    brief = ResearchBrief.model_validate(gone.seen[0][-1].additional_kwargs[CONTEXT_KEY]["brief"])
+    assert first.proposal is not None
+    assert isinstance(first.outcome, Measured)
+    (account,) = brief.accounts
+    assert (account.number, account.parent) == (1, 0)
+    assert account.gain == pytest.approx(lab.root.loss - first.outcome.loss())
+    assert set(brief.summaries) == {1}
+    assert brief.plateau is None
+    assert brief.tier.startswith("smoke, ")
 
 
 def test_an_analyst_that_cannot_be_had_costs_the_lesson_only(lab: Lab) -> None:

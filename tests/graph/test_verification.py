@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import template_source
 from move37.evaluation.client import EvaluatorProcess, open_evaluator
 from move37.evaluation.tiers import Promotion, load_tier

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import TEMPLATES, template_source
 from move37.memory.embedding import WordLlama
 from move37.memory.novelty import check_novelty

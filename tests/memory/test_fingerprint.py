@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from move37.agents import grammar
+from move37.agents.offline import grammar
 from move37.arch_templates.catalog import template_source
 from move37.memory.programs.fingerprint import fingerprint, new_numbers, outline
 from move37.memory.programs.structure import features

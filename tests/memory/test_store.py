@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from move37.memory.schema import upgrade
+from move37.memory.schema import alembic_config, upgrade
 from move37.memory.store import Store
 from move37.memory.tables import Table
-from move37.records import Baseline, CampaignConfig, Experiment, Noise, UserError
+from move37.records import Baseline, CampaignConfig, Caps, Experiment, Noise, TokenUse, UserError
 from tests.memory.examples import PROVENANCE, SIZE, failed, measured, refused, scored
 
 CONFIG = CampaignConfig(name="trial", tier="smoke", models={"judge": "offline:grammar"})
@@ -114,8 +115,9 @@ def test_a_campaign_is_made_once_and_may_grow(store: Store, url: str) -> None:
     made = store.campaign("trial")
     assert made is not None
     assert store.create_campaign(CONFIG.model_copy(update={"experiments": 99})) == made
-    grown = store.resize("trial", 20, 60.0)
+    grown = store.resize("trial", 20, 60.0, Caps(usd=2.5))
     assert (grown.config.experiments, grown.config.budget_seconds) == (20, 60.0)
+    assert grown.config.caps == Caps(usd=2.5)
     assert grown.config.id == CONFIG.id
     with Store(url) as other:
         assert other.campaigns() == [grown]
@@ -131,7 +133,7 @@ def test_unknown_campaigns_are_none_or_a_user_error(store: Store) -> None:
     assert store.campaign("nothing") is None
     assert store.experiments("nothing") == []
     with pytest.raises(UserError, match="no campaign 'nothing'"):
-        store.resize("nothing", 3, None)
+        store.resize("nothing", 3, None, Caps())
 
 
 def test_the_baseline_is_kept_with_the_campaign(store: Store) -> None:
@@ -223,6 +225,26 @@ def test_metadata_and_migrations_agree(store: Store, url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Table.metadata) == []
     engine.dispose()
+
+
+def test_turns_from_before_money_was_counted_have_unknown_money(store: Store, url: str) -> None:
+    use = TokenUse(
+        role="judge",
+        model="m",
+        calls=1,
+        input_tokens=30,
+        output_tokens=4,
+        usd=0.25,
+        machine_seconds=1.5,
+    )
+    store.archive(scored(1).model_copy(update={"usage": (use,)}))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    engine.dispose()
+    unknown = use.model_copy(update={"usd": None, "machine_seconds": None})
+    with Store(url) as other:
+        assert other.experiments("trial")[0].usage == (unknown,)
 
 
 def test_the_tables_can_be_made_in_postgresql() -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from move37 import doctor
 from move37.evaluation import machine
 from move37.evaluation.isolation.canaries import ATTACKS
-from move37.settings import ROLES, Settings
+from move37.settings import ROLES, RoleSettings, Settings
 
 WALLS = {"bubblewrap", "landlock", "seccomp", "attack", "isolation"}
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="these walls are of Linux")
@@ -57,7 +57,7 @@ def test_the_doctor_answers_as_a_program_reads_it_and_imports_no_torch(tmp_path:
 
 
 def test_an_unknown_provider_is_a_finding_and_no_crash(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, judge_model="nobody:m")
+    settings = Settings(home=tmp_path, judge=RoleSettings(model="nobody:m"))
     found = doctor.model("judge", settings)
     assert not found.ok
     assert doctor.model("researcher", settings).ok

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from move37.settings import Settings
+from move37.settings import ROLES, RoleSettings, Settings, variables
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("agents", "arch_templates", "evaluation", "graph", "memory", "tools")
@@ -54,22 +54,37 @@ def test_no_folder_of_code_is_left_out_of_the_package_list() -> None:
     assert listed == there | {"move37", "move37.cli"}
 
 
+def test_source_is_parsed_in_one_place_only() -> None:
+    ours = [path.relative_to(ROOT) for path in tracked() if path.suffix == ".py"]
+    ours = [path for path in ours if path.parts[0] in (*FOLDERS, "move37")]
+    parsing = [path.as_posix() for path in ours if "ast.parse(" in (ROOT / path).read_text()]
+    assert parsing == ["move37/syntax.py"]
+
+
 def test_each_folder_with_code_is_a_package() -> None:
     holders = {code.parent for folder in FOLDERS for code in (ROOT / folder).rglob("*.py")}
     assert [holder for holder in holders if not (holder / "__init__.py").exists()] == []
 
 
+OWN = tuple(RoleSettings.model_fields)
+
+
 def test_the_example_of_the_environment_names_every_setting_and_no_other() -> None:
     text = (ROOT / ".env.example").read_text()
     named = re.findall(r"^#? ?(MOVE37_[A-Z0-9_]+)=", text, re.MULTILINE)
-    assert sorted(named) == sorted(f"MOVE37_{field.upper()}" for field in Settings.model_fields)
+    # What a role may have of its own is told in a sentence, and its model by name.
+    own = {f"MOVE37_{role.upper()}_{name.upper()}" for role in ROLES for name in OWN}
+    models = {f"MOVE37_{role.upper()}_MODEL" for role in ROLES}
+    assert set(named) == (variables() - own) | models
+    assert len(named) == len(set(named))
+    assert all(name.upper() in text for name in (*ROLES, *OWN))
     described = re.findall(r"^# .+\n(?:#.*\n)*(?:MOVE37_\w+=.*\n)+", text, re.MULTILINE)
     assert sum(block.count("MOVE37_") for block in described) >= len(named)
 
 
 def test_the_example_of_the_environment_says_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for field in Settings.model_fields:
-        monkeypatch.delenv(f"MOVE37_{field.upper()}", raising=False)
+    for name in variables():
+        monkeypatch.delenv(name, raising=False)
     assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)
 
 

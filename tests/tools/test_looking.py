@@ -51,7 +51,8 @@ def test_a_short_run_is_told_with_losses_curve_and_size(tmp_path: Path) -> None:
 
 def test_search_shows_lessons_with_ids_and_mechanisms(tmp_path: Path) -> None:
     told = tools(tmp_path)["search_cognition"].invoke({"query": "forgetting", "k": 99})
-    assert told.startswith("[c1] Gated Delta Networks (2024); mechanisms: gated-delta-rule")
+    assert told.startswith("[c1] a paper of 2024; mechanisms: gated-delta-rule")
+    assert told.index("<untrusted") < told.index("Gated Delta Networks")
     assert LESSON.scenario in told
 
 
