@@ -14,7 +14,7 @@ from tests.agents.openai_server import Body, Plan, Reply, Words, plain, refuse, 
 # Whether asking again helps, the agent has to cope with what was said, or a user has to act.
 Effect = Literal["passes", "words", "refused"]
 Play = Callable[[random.Random, Body, Words], Reply]
-LATE = 3.0
+LATE = 60.0
 
 
 @dataclass(frozen=True)

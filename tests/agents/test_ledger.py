@@ -166,7 +166,7 @@ def test_a_call_waits_for_those_under_way_where_they_alone_stand_against_it() ->
         time.sleep(0.1)
         assert not second.done()
         book.settle(first, Spent(input_tokens=60, output_tokens=40))
-        book.settle(second.result(timeout=10), Spent())
+        book.settle(second.result(timeout=60), Spent())
     assert book.totals().campaign.tokens == 100
 
 
@@ -177,7 +177,7 @@ def test_a_call_that_waited_in_vain_is_refused() -> None:
         second = pool.submit(reserve, book)
         book.settle(first, Spent())
         with pytest.raises(BudgetSpent):
-            second.result(timeout=10)
+            second.result(timeout=60)
 
 
 shares = st.floats(min_value=0, max_value=1)

@@ -72,7 +72,7 @@ def test_a_turn_counts_its_money_and_the_seconds_of_its_model_and_its_tools(
     _, use = propose(research_brief(), tools, Scripted(script=script))
     assert use.usd == 0.75
     assert use.machine_seconds is not None
-    assert 0.2 <= use.machine_seconds < 5.0
+    assert 0.2 <= use.machine_seconds < 60.0
     _, unpriced = propose(
         research_brief(), tools, Scripted(script=[paid(WRITE, 0.25), paid(ANSWER, None)])
     )
