@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 MIDDLE, NEAR = 0.5, 0.05
 BLOCKS = " ▁▂▃▄▅▆▇█"
+REASON_WIDTH = 100
 CHART_WIDTH, CHART_HEIGHT = 60, 5
 VERDICT_STYLES = {"within noise": "yellow", "better, not yet verified": "green", "worse": "red"}
 UNWALLED = "WITHOUT isolation (MOVE37_ISOLATION=off): only for code that you trust"
@@ -209,13 +211,19 @@ def leaf(experiment: Experiment) -> Text:
         label.append(f"  {outcome.loss(TASK):.4f}")
     if experiment.fitness is not None:
         return label.append(f"  fitness {experiment.fitness:.3f}", style=style)
-    return label.append(f"  {experiment.status}{_stage(outcome)}", style="dim")
+    return label.append_text(plain(f"  {experiment.status}{_why(experiment)}", style="dim"))
 
 
-def _stage(outcome: Outcome | None) -> str:
-    if isinstance(outcome, Failed) and outcome.stage == "pruned":
-        return ": stopped early"
-    return f" at {outcome.stage}" if isinstance(outcome, Failed) else ""
+def _why(experiment: Experiment) -> str:
+    """Return where a failure happened; one that never came to a training has its reason alone."""
+    outcome = experiment.outcome
+    if isinstance(outcome, Failed):
+        return ": stopped early" if outcome.stage == "pruned" else f" at {outcome.stage}"
+    return (
+        f": {shorten(experiment.reason, REASON_WIDTH, placeholder=' ...')}"
+        if experiment.reason
+        else ""
+    )
 
 
 def status_view(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from move37.records import UserError
@@ -23,6 +25,22 @@ Protocol = Literal["auto", "tools", "schema", "text"]
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def _http(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise PydanticCustomError(
+            "address", "{text} is no address: write it as http://HOST:PORT/v1", {"text": repr(text)}
+        )
+    return text
+
+
+Address = Annotated[str, AfterValidator(_http)]
+
+
 class RoleSettings(BaseModel):
     """What the environment says of one role, such as `MOVE37_JUDGE_TEMPERATURE`; None: as for all.
 
@@ -32,7 +50,7 @@ class RoleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    base_url: str | None = None
+    base_url: Address | None = None
     api_key: SecretStr | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     effort: Effort | None = None
@@ -62,14 +80,14 @@ class Settings(BaseSettings):
 
     home: Path = Path("runs")
     cache: Path = Path("~/.cache/move37")
-    database_url: str | None = None
+    database_url: Address | None = None
     chroma_url: str | None = None
     embedding: str = EMBEDDING
-    embedding_url: str | None = None
+    embedding_url: Address | None = None
     embedding_key: SecretStr | None = None
     embedding_timeout: Seconds = 60.0
     model: str = OFFLINE
-    base_url: str | None = None
+    base_url: Address | None = None
     api_key: SecretStr | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     effort: Effort | None = None

@@ -65,6 +65,14 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_the_doctor_fails_where_a_model_cannot_be_had(tmp_path: Path) -> None:
+    assert move37(tmp_path, "doctor", "--llm").returncode == 0
+    away = {"MOVE37_MODEL": "openai:m", "MOVE37_API_KEY": "word"}
+    found = move37(tmp_path, "doctor", "--llm", MOVE37_BASE_URL="http://127.0.0.1:9/v1", **away)
+    assert found.returncode == 1
+    assert found.stdout.count("the model of the") == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "pattern"),
     [
@@ -86,6 +94,20 @@ def test_help_answers_without_loading_anything_heavy() -> None:
         (["run", "--fitness", "best"], {}, "--fitness"),
         (["run"], {"MOVE37_MODEL": "nobody:x"}, "nobody"),
         (["run"], {"MOVE37_MODEL": "openai:gpt-5-mini"}, "has no key"),
+        (
+            ["run"],
+            {"MOVE37_MODEL": "openai:m", "MOVE37_BASE_URL": "127.0.0.1:8000/v1"},
+            "MOVE37_BASE_URL: '127.0.0.1:8000/v1' is no address: write it as http://HOST:PORT/v1",
+        ),
+        (
+            ["run"],
+            {
+                "MOVE37_MODEL": "openai:m",
+                "MOVE37_API_KEY": "word",
+                "MOVE37_BASE_URL": "http://127.0.0.1:9/v1",
+            },
+            "no server at http://127.0.0.1:9/v1 .*: start it, or correct MOVE37_BASE_URL",
+        ),
         (["run"], {"MOVE37_MODLE": "x"}, "unknown variable MOVE37_MODLE"),
         (["run"], {"MOVE37_SLOTS": "two"}, "MOVE37_SLOTS"),
         (["run", "--resume"], {}, "there is no campaign yet"),

@@ -18,6 +18,7 @@ from move37.agents.models.answer_cache import AnswerCache
 from move37.agents.models.ledger import Ledger
 from move37.agents.models.prices import load_prices
 from move37.agents.models.providers import first_line, install_line, provided
+from move37.agents.models.servers import check_servers
 from move37.agents.models.tape import Player, Recorder
 from move37.agents.models.trouble import call_errors
 from move37.agents.models.wire import Line, Patience, Voice, Wired
@@ -77,20 +78,25 @@ def chat_models(
     With `outside` the researcher may be somebody else's: then it has none.
     """
     means = means or Means()
-    away = outside and settings.model_of("researcher") == EXTERNAL
-    ours = [role for role in ROLES if not (away and role == "researcher")]
-    return {role: chat_model(role, settings, means) for role in ours}
+    return {role: chat_model(role, settings, means) for role in _called(settings, outside=outside)}
 
 
 def check_models(settings: Settings, *, outside: bool = False) -> None:
     """Build the model of every role once, so that a campaign does not begin with a bad one.
 
-    Nothing is sent: a wrong key shows at the first call.
+    No model is asked anything: a wrong key shows at the first call.
 
     Raises:
-        UserError: see `chat_model`.
+        UserError: see `chat_model`; or nobody is at an address that the user gave.
     """
     chat_models(settings, outside=outside)
+    check_servers(settings, _called(settings, outside=outside))
+
+
+def _called(settings: Settings, *, outside: bool) -> list[str]:
+    """Return the roles that we call; with `outside` not a researcher that is somebody else's."""
+    away = outside and settings.model_of("researcher") == EXTERNAL
+    return [role for role in ROLES if not (away and role == "researcher")]
 
 
 def _voice(name: str, role: str, settings: Settings) -> Voice:

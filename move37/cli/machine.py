@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from move37.cli.common import AsJson, print_json
+from move37.cli.common import EXIT_FAILED, AsJson, print_json
 from move37.settings import load_settings
 
 
@@ -16,7 +16,10 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what this machine has and lacks, and which tier fits, one line each."""
+    """Say what this machine has and lacks, and which tier fits, one line each.
+
+    With --llm: exit code 1 where a model does not do what it is asked.
+    """
     from move37.display import console, findings_view
     from move37.doctor import examine, greetings
 
@@ -24,6 +27,8 @@ def doctor(
     findings = greetings(settings) if llm else examine(settings)
     if as_json:
         print_json([finding.model_dump() for finding in findings])
-        return
-    rows = [(f.name, f.ok, f.detail, "" if f.ok else f.advice) for f in findings]
-    console().print(findings_view(rows))
+    else:
+        rows = [(f.name, f.ok, f.detail, "" if f.ok else f.advice) for f in findings]
+        console().print(findings_view(rows))
+    if llm and not all(finding.ok for finding in findings):
+        raise typer.Exit(EXIT_FAILED)

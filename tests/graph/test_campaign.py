@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,22 +156,41 @@ def test_an_error_of_ours_in_any_node_stops_the_run_and_loses_nothing(
     assert lasting(run_campaign(two, settings)) == lasting(played.experiments[:2])
 
 
-def test_a_provider_that_cannot_be_reached_is_weather_not_a_crash(settings: Settings) -> None:
-    dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
-    experiments = run_campaign(config(experiments=2), settings.model_copy(update=dead))
+@pytest.fixture
+def away(settings: Settings) -> Iterator[Settings]:
+    """A provider whose server hangs up on everybody."""
+
+    class HangsUp(socketserver.BaseRequestHandler):
+        pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        told = {"model": "openai:none", "base_url": address, "api_key": SecretStr("x")}
+        yield settings.model_copy(update=told)
+        server.shutdown()
+
+
+def test_a_provider_that_hangs_up_is_weather_not_a_crash(away: Settings) -> None:
+    experiments = run_campaign(config(experiments=2), away)
     assert [e.status for e in experiments] == ["refused", "refused"]
     assert all(e.reason.startswith("researcher: ") for e in experiments)
 
 
-def test_a_provider_that_stays_away_does_not_use_up_the_campaign(settings: Settings) -> None:
-    dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
-    away = settings.model_copy(update=dead)
+def test_a_provider_that_stays_away_does_not_use_up_the_campaign(away: Settings) -> None:
     with pytest.raises(
         UserError, match=r"no answer in 4 experiments in a row \(researcher: .*-n 12"
     ):
         run_campaign(config(experiments=8), away)
-    with open_store(settings) as store:
+    with open_store(away) as store:
         assert [one.number for one in store.experiments(config().name)] == [1, 2, 3, 4]
+
+
+def test_a_campaign_does_not_begin_where_nobody_is_at_its_address(settings: Settings) -> None:
+    dead = {"model": "openai:none", "base_url": "http://127.0.0.1:9/v1", "api_key": SecretStr("x")}
+    with pytest.raises(UserError, match=r"no server at http://127.0.0.1:9/v1 .*refused"):
+        run_campaign(config(), settings.model_copy(update=dead))
+    assert not (settings.home / "c").exists()
 
 
 class Process:

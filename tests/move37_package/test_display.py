@@ -105,7 +105,7 @@ def test_the_tree_starts_at_the_root_template_and_keeps_failures() -> None:
     text = shown(display.family_tree(sample.campaign(), sample.experiments()))
     assert text.startswith("0 delta_net  2.3120 ± 0.0190")
     assert "3 prefix_leak  failed at gate" in text
-    assert "    └── 7 repeat  refused" in text
+    assert "    └── 7 repeat  refused: repeats experiment 4" in text
 
 
 def test_a_long_line_of_descent_can_be_drawn() -> None:
