@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
-from move37 import records
 from move37.evaluation.isolation.nursery import NurseryLost
 from move37.graph import nodes
 from move37.graph.lab import Lab
 from move37.graph.state import Start, State
-from move37.records import Weather
+from move37.records import Failed, Measured, Weather
 
 LabOf = Callable[[], Lab]
 Node = Callable[[Any, Lab], State]
@@ -36,8 +30,6 @@ class Step(Protocol):
 # The nodes that are an agent's; one that cannot be had ends the experiment in order.
 AGENTS = ("researcher", "engineer", "judge", "analyst")
 LOST = RetryPolicy(max_attempts=3, initial_interval=0.1, retry_on=NurseryLost)
-# How many steps the longest legal path has, with room to spare.
-RECURSION_LIMIT = 100
 
 
 def build_graph(
@@ -108,7 +100,7 @@ def _headline(state: State) -> str:
     name = state["proposal"].name if "proposal" in state else "no proposal"
     if "judgement" in state:
         return f"{name}: fitness {state['judgement'].fitness:.3f}"
-    if isinstance(failed := state.get("outcome"), records.Failed) and failed.stage == "pruned":
+    if isinstance(failed := state.get("outcome"), Failed) and failed.stage == "pruned":
         return f"{name}: stopped early"
     return f"{name}: {state.get('problem') or 'failed'}"
 
@@ -133,9 +125,9 @@ def _noteworthy(update: State) -> dict[str, object]:
 def _result(update: State) -> dict[str, object]:
     """What the evaluation came to, where it is this update's."""
     match update.get("outcome"):
-        case records.Measured() as measured:
+        case Measured() as measured:
             return {"loss": round(measured.loss("text"), 4)}
-        case records.Failed(stage=stage, reason=reason):
+        case Failed(stage=stage, reason=reason):
             return {"stage": stage, "reason": reason[:200]}
         case None:
             return {}
@@ -166,21 +158,3 @@ def _forecast(state: State, lab: Lab) -> State:
 
 def _unless_given_up(following: str) -> Callable[[State], str]:
     return lambda state: "archive" if state.get("problem") else following
-
-
-def serialiser() -> JsonPlusSerializer:
-    """Return the checkpoint serialiser, which loads our own record types and nothing else."""
-    kinds = [
-        v for v in vars(records).values() if isinstance(v, type) and issubclass(v, records.Value)
-    ]
-    return JsonPlusSerializer(allowed_msgpack_modules=kinds)
-
-
-@contextmanager
-def open_saver(path: Path) -> Iterator[SqliteSaver]:
-    """Open the checkpoint database of one campaign."""
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-    try:
-        yield SqliteSaver(connection, serde=serialiser())
-    finally:
-        connection.close()

@@ -15,14 +15,12 @@ from functools import partial
 from typing import Any
 
 import structlog
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
 from move37.agents.models.tape import Tape
 from move37.graph.asking import ApprovalWanted, Approve, Questions
-from move37.graph.build import RECURSION_LIMIT, build_graph, open_saver
+from move37.graph.checkpoints import Graph, forget, open_graph, thread_of
 from move37.graph.lab import Lab, Watch, complete, open_lab, slots
 from move37.graph.state import Start
 from move37.records import (
@@ -31,11 +29,9 @@ from move37.records import (
     Experiment,
     Progress,
     UserError,
-    experiment_id,
 )
 from move37.settings import Settings, load_settings
 
-Graph = CompiledStateGraph[Any, Any, Any, Any]
 # How often the waiting thread looks up, so that Ctrl-C is heard.
 HEARTBEAT_SECONDS = 0.2
 # After so many experiments in a row without a word from the researcher no more are begun: a
@@ -71,9 +67,8 @@ def run_campaign(
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
         open_lab(config, settings, watch, tape) as lab,
-        open_saver(lab.folder / "checkpoints.sqlite") as saver,
+        open_graph(lab) as (graph, saver),
     ):
-        graph = build_graph(lambda: lab).compile(checkpointer=saver)
         _run_batches(lab, graph, saver, Questions(approve))
         return lab.store.experiments(config.name)
 
@@ -173,19 +168,6 @@ def _run_experiment(
             question = ApprovalWanted.model_validate(asked[0].value)
             told = Command(resume=questions.ask(question))
     forget(lab, saver, number)
-
-
-def thread_of(lab: Lab, number: int) -> RunnableConfig:
-    """Return under which name the checkpoints of an experiment stand."""
-    return {
-        "configurable": {"thread_id": experiment_id(lab.config, number)},
-        "recursion_limit": RECURSION_LIMIT,
-    }
-
-
-def forget(lab: Lab, saver: SqliteSaver, number: int) -> None:
-    """Drop the checkpoints of an archived experiment: the store holds all of it now."""
-    saver.delete_thread(experiment_id(lab.config, number))
 
 
 def _beginning(state: StateSnapshot, number: int, *, approve: bool) -> Command[Any] | Start | None:

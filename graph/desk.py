@@ -25,8 +25,7 @@ from move37.agents.researcher import Submission, remembering
 from move37.evaluation.isolation.nursery import Stopped
 from move37.files import write_atomically
 from move37.graph.asking import DesignWanted, received
-from move37.graph.build import build_graph, open_saver
-from move37.graph.campaign import Graph, forget, thread_of
+from move37.graph.checkpoints import Graph, forget, open_graph, thread_of
 from move37.graph.lab import Lab, Watch, open_lab
 from move37.graph.nodes import workbench
 from move37.graph.standing import Standing, under_way
@@ -316,9 +315,8 @@ def open_desk(config: CampaignConfig, settings: Settings, watch: Watch) -> Itera
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
         open_lab(config, settings, told, outside=True) as lab,
-        open_saver(lab.folder / "checkpoints.sqlite") as saver,
+        open_graph(lab) as (graph, saver),
     ):
-        graph = build_graph(lambda: lab).compile(checkpointer=saver)
         desks.append(Desk(lab, graph, saver))
         try:
             desks[0].proceed()

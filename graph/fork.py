@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 import structlog
-from langchain_core.runnables import RunnableConfig
 
-from move37.graph.build import AGENTS, RECURSION_LIMIT, build_graph, open_saver
+from move37.graph.build import AGENTS
+from move37.graph.checkpoints import forget, open_graph, thread_of
 from move37.graph.lab import Lab, Watch, check_request, open_lab, open_store
 from move37.graph.state import Start, State
 from move37.memory.pool import as_candidate
@@ -27,7 +27,6 @@ from move37.records import (
     Measured,
     Selection,
     UserError,
-    experiment_id,
 )
 from move37.settings import Settings
 
@@ -100,21 +99,16 @@ def run_fork(config: CampaignConfig, settings: Settings, watch: Watch) -> Experi
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
         open_lab(config, settings, watch, outside=forked.node in DECIDED) as lab,
-        open_saver(lab.folder / "checkpoints.sqlite") as saver,
+        open_graph(lab) as (graph, saver),
     ):
-        thread = experiment_id(config, forked.number)
-        at: RunnableConfig = {
-            "configurable": {"thread_id": thread},
-            "recursion_limit": RECURSION_LIMIT,
-        }
-        graph = build_graph(lambda: lab).compile(checkpointer=saver)
+        at = thread_of(lab, forked.number)
         begin: Start | None = {"number": forked.number}
         if node != "select":
             known |= {"selection": _selection(origin, lab)}
             graph.update_state(at, dict(known), as_node=BEFORE[node])
             begin = None
         graph.invoke(begin, at, durability="sync")
-        saver.delete_thread(thread)
+        forget(lab, saver, forked.number)
         found = lab.store.experiment(config.name, forked.number)
     assert found is not None
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from move37.records import UserError
-from move37.settings import EXTERNAL, OFFLINE, Settings, provider_of
+from move37.settings import OFFLINE, Settings, provider_of
 
 CONNECT_SECONDS = 10.0
 # Who has taken the connection is there, however long the answer takes.
@@ -22,8 +23,8 @@ def check_servers(settings: Settings, roles: Iterable[str]) -> None:
     """
     named: dict[str, str] = {}
     for role in roles:
-        told, model = settings.of(role), settings.model_of(role)
-        if told.base_url and not told.fallbacks and not _ours(model):
+        told, provider = settings.of(role), provider_of(settings.model_of(role))
+        if told.base_url and not told.fallbacks and provider != provider_of(OFFLINE):
             own = getattr(settings, role).base_url is not None
             variable = f"MOVE37_{role.upper()}_BASE_URL" if own else "MOVE37_BASE_URL"
             named.setdefault(told.base_url, variable)
@@ -31,11 +32,9 @@ def check_servers(settings: Settings, roles: Iterable[str]) -> None:
         _knock(address, variable)
 
 
-def _ours(model: str) -> bool:
-    return model == EXTERNAL or provider_of(model) == provider_of(OFFLINE)
-
-
+@lru_cache
 def _knock(address: str, variable: str) -> None:
+    """Raise where nobody is; whoever was found once is not asked again by this process."""
     # Imported here: a campaign with the built-in model pays for no client.
     import httpx2
 

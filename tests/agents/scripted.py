@@ -98,6 +98,14 @@ def calls(name: str, /, **arguments: object) -> AIMessage:
     )
 
 
+MARKS = {
+    "innovation": 5,
+    "complexity": 5,
+    "correctness": 5,
+    "convergence": 5,
+    "performance": 5,
+    "reason": "as the baseline",
+}
 ANSWER = calls(
     "Design",
     name="sharper",

@@ -14,6 +14,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from move37.agents.models.protocols import action_schema, as_text, lifted
 from move37.records import Rubric
+from tests.agents.scripted import MARKS
 
 
 @tool
@@ -30,14 +31,6 @@ def read_code() -> str:
 
 TOOLS = [convert_to_openai_tool(one) for one in (write_code, read_code)]
 ANSWER = [convert_to_openai_tool(Rubric)]
-MARKS = {
-    "innovation": 5,
-    "complexity": 5,
-    "correctness": 5,
-    "convergence": 5,
-    "performance": 5,
-    "reason": "as the baseline",
-}
 CALL = {"tool": "write_code", "arguments": {"code": "x = 1\n"}}
 
 

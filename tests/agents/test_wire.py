@@ -28,16 +28,8 @@ from move37.agents.models.tape import Player, Recorder
 from move37.agents.models.wire import Line, Patience, Voice, Wired, within
 from move37.records import BudgetSpent, CampaignConfig, Caps, Rubric, UserError, Weather
 from move37.settings import Protocol
-from tests.agents.scripted import Scripted, calls, judge_brief, measured, says
+from tests.agents.scripted import MARKS, Scripted, calls, judge_brief, measured, says
 
-MARKS = {
-    "innovation": 5,
-    "complexity": 5,
-    "correctness": 5,
-    "convergence": 5,
-    "performance": 5,
-    "reason": "as the baseline",
-}
 GOOD = calls("Rubric", **MARKS)
 AT_ONCE = Patience(attempts=3, first=0.001, longest=0.01)
 SLOT = Slot(experiment=1, role="judge")
