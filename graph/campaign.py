@@ -21,6 +21,7 @@ from langgraph.types import Command, StateSnapshot
 from move37.agents.models.tape import Tape
 from move37.graph.asking import ApprovalWanted, Approve, Questions
 from move37.graph.checkpoints import Graph, forget, open_graph, thread_of
+from move37.graph.fork import check_fork, enter, is_decided
 from move37.graph.lab import Lab, Watch, complete, open_lab, slots
 from move37.graph.state import Start
 from move37.records import (
@@ -64,11 +65,14 @@ def run_campaign(
     """
     settings = settings or load_settings()
     config = complete(config, settings)
+    if config.forked:
+        check_fork(config, settings)
     with (
         structlog.contextvars.bound_contextvars(campaign=config.name),
-        open_lab(config, settings, watch, tape) as lab,
+        open_lab(config, settings, watch, tape, outside=is_decided(config)) as lab,
         open_graph(lab) as (graph, saver),
     ):
+        enter(lab, graph)
         _run_batches(lab, graph, saver, Questions(approve))
         return lab.store.experiments(config.name)
 
@@ -77,15 +81,14 @@ def _run_batches(lab: Lab, graph: Graph, saver: SqliteSaver, questions: Question
     config, start, unanswered = lab.config, time.monotonic(), 0
     workers = max(1, min(slots(lab.settings), config.batch))
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="experiment") as pool:
-        for first in range(1, config.experiments + 1, config.batch):
+        for batch in _batches(config):
             spent = time.monotonic() - start
             if config.budget_seconds is not None and spent >= config.budget_seconds:
                 structlog.get_logger().info("budget_spent", seconds=round(spent))
                 return
             if unanswered >= MOST_UNANSWERED:
-                raise UserError(_away(lab, first - 1, unanswered))
-            last = min(first + config.batch - 1, config.experiments)
-            numbers = [n for n in range(first, last + 1) if not _archived(lab, n)]
+                raise UserError(_away(lab, batch[0] - 1, unanswered))
+            numbers = [number for number in batch if not _archived(lab, number)]
             run = _until_spent(partial(_run_experiment, lab, graph, saver, questions))
             spent_by = _wait([pool.submit(run, number) for number in numbers], lab, questions)
             if spent_by:
@@ -93,6 +96,14 @@ def _run_batches(lab: Lab, graph: Graph, saver: SqliteSaver, questions: Question
                 raise spent_by[0]
             for number in numbers:
                 unanswered = unanswered + 1 if _is_unanswered(lab, number) else 0
+
+
+def _batches(config: CampaignConfig) -> list[range]:
+    """Return the numbers of the experiments that run side by side; a fork has one experiment."""
+    if config.forked:
+        return [range(config.forked.number, config.forked.number + 1)]
+    end = config.experiments + 1
+    return [range(first, min(first + config.batch, end)) for first in range(1, end, config.batch)]
 
 
 def _until_spent(run_experiment: Callable[[int], None]) -> Callable[[int], BudgetSpent | None]:

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
-import structlog
-
 from move37.graph.build import AGENTS
-from move37.graph.checkpoints import forget, open_graph, thread_of
-from move37.graph.lab import Lab, Watch, check_request, open_lab, open_store
-from move37.graph.state import Start, State
+from move37.graph.checkpoints import Graph, thread_of
+from move37.graph.lab import Lab, check_request, open_store
+from move37.graph.state import State
 from move37.memory.pool import as_candidate
+from move37.memory.store import Store
 from move37.records import (
     Campaign,
     CampaignConfig,
@@ -63,6 +62,7 @@ def fork_config(
     return campaign.config.model_copy(
         update={
             "name": next(one for one in free if one not in taken),
+            "experiments": 1,
             "models": campaign.config.models | ({node: model} if model else {}),
             "prompts": campaign.config.prompts | ({node: prompt} if prompt else {}),
             "forked": at,
@@ -70,48 +70,47 @@ def fork_config(
     )
 
 
-def check_fork(config: CampaignConfig, settings: Settings) -> tuple[Experiment, State]:
-    """Return the experiment that a fork leaves, and what it knew then; writes nothing.
+def check_fork(config: CampaignConfig, settings: Settings) -> None:
+    """Look at everything that can be wrong with a fork before anything is written.
 
     Raises:
         UserError: the experiment never came to this node, or something is not there.
     """
-    forked = config.forked
-    assert forked is not None
     with open_store(settings) as store:
-        origin = store.experiment(forked.campaign, forked.number)
-    if origin is None:
-        raise UserError(f"campaign {forked.campaign} has no experiment {forked.number}")
-    known = known_before(cast("Node", forked.node), origin)
-    check_request(config, settings, outside=forked.node in DECIDED)
-    return origin, known
+        _left(config, store)
+    check_request(config, settings, outside=is_decided(config))
 
 
-def run_fork(config: CampaignConfig, settings: Settings, watch: Watch) -> Experiment:
-    """Run the one experiment of a fork from its node to its end.
+def is_decided(config: CampaignConfig) -> bool:
+    """Whether this is a fork in which no researcher is asked."""
+    return config.forked is not None and config.forked.node in DECIDED
+
+
+def enter(lab: Lab, graph: Graph) -> None:
+    """Put the experiment of a fork before its node, unless it has begun or ended.
 
     Raises:
-        UserError: see `check_fork`.
+        UserError: the experiment that it leaves never came there.
     """
-    origin, known = check_fork(config, settings)
-    assert config.forked is not None
-    forked, node = config.forked, cast("Node", config.forked.node)
-    with (
-        structlog.contextvars.bound_contextvars(campaign=config.name),
-        open_lab(config, settings, watch, outside=forked.node in DECIDED) as lab,
-        open_graph(lab) as (graph, saver),
-    ):
-        at = thread_of(lab, forked.number)
-        begin: Start | None = {"number": forked.number}
-        if node != "select":
-            known |= {"selection": _selection(origin, lab)}
-            graph.update_state(at, dict(known), as_node=BEFORE[node])
-            begin = None
-        graph.invoke(begin, at, durability="sync")
-        forget(lab, saver, forked.number)
-        found = lab.store.experiment(config.name, forked.number)
-    assert found is not None
-    return found
+    forked = lab.config.forked
+    if forked is None or forked.node == "select":
+        return
+    thread = thread_of(lab, forked.number)
+    if lab.store.experiment(lab.config.name, forked.number) or graph.get_state(thread).next:
+        return
+    origin, known = _left(lab.config, lab.store)
+    known |= {"selection": _selection(origin, lab)}
+    graph.update_state(thread, dict(known), as_node=BEFORE[cast("Node", forked.node)])
+
+
+def _left(config: CampaignConfig, store: Store) -> tuple[Experiment, State]:
+    """Return the experiment that a fork leaves, and what it knew then."""
+    forked = config.forked
+    assert forked is not None
+    origin = store.experiment(forked.campaign, forked.number)
+    if origin is None:
+        raise UserError(f"campaign {forked.campaign} has no experiment {forked.number}")
+    return origin, known_before(cast("Node", forked.node), origin)
 
 
 def known_before(node: Node, origin: Experiment) -> State:

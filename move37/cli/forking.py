@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from move37.cli.common import CampaignName, campaign_of, open_store
+from move37.cli.looking import show
+from move37.cli.running import carry_out, tell_stopped
 from move37.records import UserError
 from move37.settings import load_settings
 
@@ -25,12 +27,9 @@ def fork(
     ] = None,
 ) -> None:
     """Go on from a node of a past experiment with another model or prompt, in a campaign beside."""
+    from move37.agents.models.tape import Tape
     from move37.agents.prompts.prompting import own_document
-    from move37.cli.looking import show
-    from move37.display import console
-    from move37.graph.fork import NODES, check_fork, fork_config, run_fork
-    from move37.live import LiveBoard
-    from move37.logs import configure_logs
+    from move37.graph.fork import NODES, check_fork, fork_config
     from move37.records import Forked
 
     if node not in NODES:
@@ -42,9 +41,9 @@ def fork(
     at = Forked(campaign=found.config.name, number=number, node=node)
     config = fork_config(found, at, names, model, text)
     check_fork(config, settings)
-    terminal = console()
-    configure_logs(settings.home / config.name, verbose=False, quiet=terminal.is_terminal)
-    with LiveBoard(config, terminal) as board:
-        run_fork(config, settings, board.update)
+    spent = carry_out(config, settings, Tape())
+    if spent is not None:
+        tell_stopped(spent, config)
+        return
     show(str(number), config.name)
     typer.echo(f"before     move37 show {number} --campaign {found.config.name}")

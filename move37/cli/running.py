@@ -156,36 +156,56 @@ def _stored_config(
 def _run(
     config: CampaignConfig, settings: Settings, tape: Tape, *, verbose: bool, approve: bool
 ) -> None:
+    from move37.graph.fork import is_decided
+    from move37.graph.lab import check_request
+
+    played = tape.player is not None
+    check_request(config, settings, outside=is_decided(config), played=played)
+    spent = carry_out(config, settings, tape, verbose=verbose, approve=approve)
+    _show_end(config, settings)
+    if spent is not None:
+        tell_stopped(spent, config)
+    if tape.player is not None:
+        differing = len(tape.player.differing)
+        typer.echo(f"replayed   {differing} calls were asked otherwise than at the recording")
+
+
+def carry_out(
+    config: CampaignConfig,
+    settings: Settings,
+    tape: Tape,
+    *,
+    verbose: bool = False,
+    approve: bool = False,
+) -> BudgetSpent | None:
+    """Run a campaign that was looked at already; return what cap it met."""
     from move37.display import console
     from move37.graph.campaign import run_campaign
-    from move37.graph.lab import check_request
     from move37.live import LiveBoard
     from move37.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    check_request(config, settings, played=tape.player is not None)
     if tape.player is None:
         tell_costs(config, settings)
-    spent: BudgetSpent | None = None
     terminal = console()
     configure_logs(settings.home / config.name, verbose=verbose, quiet=terminal.is_terminal)
     try:
         with LiveBoard(config, terminal) as board:
             run_campaign(config, settings, board.update, board.ask if approve else None, tape)
     except BudgetSpent as met:
-        spent = met
+        return met
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; go on with: move37 run --resume --campaign {config.name}", err=True)
         sys.stdout.flush()
         # A provider that hangs must not hold the terminal; every write so far is on the disk.
         os._exit(EXIT_STOPPED)
-    _show_end(config.name, settings)
-    if spent is not None:
-        more = f"move37 run --resume -c {config.name} --max-{spent.cap} {_twice(config, spent.cap)}"
-        typer.echo(f"stopped    {spent}; go on with: {more}")
-    if tape.player is not None:
-        differing = len(tape.player.differing)
-        typer.echo(f"replayed   {differing} calls were asked otherwise than at the recording")
+    return None
+
+
+def tell_stopped(spent: BudgetSpent, config: CampaignConfig) -> None:
+    """Say which cap was met, and the command that goes on behind it."""
+    more = f"move37 run --resume -c {config.name} --max-{spent.cap} {_twice(config, spent.cap)}"
+    typer.echo(f"stopped    {spent}; go on with: {more}")
 
 
 def _twice(config: CampaignConfig, cap: Literal["usd", "tokens", "calls"]) -> str:
@@ -207,10 +227,11 @@ def tell_costs(config: CampaignConfig, settings: Settings) -> None:
         typer.echo(f"estimate   {costs.told(config.caps, spent)}")
 
 
-def _show_end(name: str, settings: Settings) -> None:
+def _show_end(config: CampaignConfig, settings: Settings) -> None:
     from move37.display import console, family_tree, leaderboard
     from move37.evaluation.standing import best
 
+    name = config.name
     with open_store(settings) as store:
         found, experiments = campaign_of(store, name), store.experiments(name)
         path = report_of(found, experiments, settings)
@@ -221,7 +242,9 @@ def _show_end(name: str, settings: Settings) -> None:
     if top:
         lines.append(f"best       {settings.home / name / top.experiment.id / 'candidate.py'}")
         lines.append(f"look       move37 show {top.experiment.number} --campaign {name}")
-    lines.append(f"go on      move37 run --resume --experiments {len(experiments) + 8} -c {name}")
+    if config.forked is None:
+        more = len(experiments) + 8
+        lines.append(f"go on      move37 run --resume --experiments {more} -c {name}")
     lines.append(f"report     move37 report -c {name}")
     typer.echo("\n".join(lines))
 

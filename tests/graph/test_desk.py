@@ -20,7 +20,7 @@ from move37.graph.asking import DesignWanted
 from move37.graph.build import build_graph
 from move37.graph.campaign import run_campaign
 from move37.graph.desk import Desk, open_desk
-from move37.graph.fork import Node, fork_config, run_fork
+from move37.graph.fork import Node, fork_config
 from move37.graph.lab import complete, open_lab, open_store
 from move37.graph.standing import Standing, show_standing
 from move37.records import Experiment, Forked, Measured, Proposal, UserError
@@ -314,7 +314,7 @@ def test_a_fork_goes_on_where_nobody_outside_has_to_be_asked(settings: Settings)
 
     def forked(node: Node) -> Experiment:
         at = Forked(campaign="desk", number=1, node=node)
-        return run_fork(fork_config(campaign, at, set(), None, None), settings, lambda _: None)
+        return run_campaign(fork_config(campaign, at, set(), None, None), settings)[0]
 
     after = forked("judge")
     assert (after.proposal, after.outcome) == (before.proposal, before.outcome)

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from move37.graph.fork import NODES, Node, fork_config, run_fork
+from move37.graph.campaign import run_campaign
+from move37.graph.fork import NODES, Node, fork_config
 from move37.graph.lab import open_store
-from move37.records import Campaign, Experiment, Forked, Measured, UserError
+from move37.records import (
+    BudgetSpent,
+    Campaign,
+    Caps,
+    Experiment,
+    Forked,
+    Measured,
+    UserError,
+)
 from move37.settings import Settings
 from tests.graph.records import Played, lasting
 
@@ -22,7 +31,7 @@ def fork(
         campaigns = {one.config.name: one for one in store.campaigns()}
     at = Forked(campaign="same", number=number, node=node)
     config = fork_config(campaigns["same"], at, set(campaigns), model, prompt)
-    found = run_fork(config, settings, lambda _: None)
+    (found,) = run_campaign(config, settings)
     with open_store(settings) as store:
         made = next(one for one in store.campaigns() if one.config.name == config.name)
     return found, made
@@ -67,6 +76,24 @@ def test_another_prompt_is_what_the_model_reads_and_the_record_keeps(
     (before,) = (use for use in played.experiments[0].usage if use.role == "analyst")
     # The built-in model counts words.
     assert use.input_tokens == before.input_tokens + 4 * use.calls
+
+
+def test_a_fork_that_met_a_cap_goes_on_behind_it_and_is_one_experiment(
+    played: Played, tmp_path: Path
+) -> None:
+    settings = played.copied(tmp_path / "runs")
+    with open_store(settings) as store:
+        origin = store.campaign("same")
+    assert origin is not None
+    at = Forked(campaign="same", number=3, node="judge")
+    config = fork_config(origin, at, {"same"}, None, None)
+    capped = config.model_copy(update={"caps": Caps(calls=1)})
+    with pytest.raises(BudgetSpent):
+        run_campaign(capped, settings)
+    (found,) = run_campaign(config, settings)
+    assert (found.number, found.status) == (3, "scored")
+    assert found.proposal == played.experiments[2].proposal
+    assert run_campaign(config, settings) == [found]
 
 
 def test_the_campaign_that_was_left_knows_nothing_of_the_fork(
